@@ -1,0 +1,57 @@
+"""Every error of the project.
+
+    MonitoringError                     something is wrong; the text says what, where, what to do
+    ├── ConfigError                     a file or setting is not valid
+    │   └── PolicyError                 ... a policy file; names file, line and field
+    ├── NaiveDatetimeError              a datetime without a time zone reached userdb
+    ├── WindowError                     a window that can't be processed
+    ├── UserdbUnavailable               userdb can't be reached
+    ├── SchemaError                     userdb's schema is older or newer than the code
+    ├── CollectionError                 a source could not be read
+    └── DeliveryError                   a receiver did not take a message; ``permanent`` says if ever
+"""
+
+from __future__ import annotations
+
+
+class MonitoringError(Exception):
+    """Root of the project's errors."""
+
+
+class ConfigError(MonitoringError):
+    """A file or a setting is not valid."""
+
+
+class PolicyError(ConfigError):
+    """A policy file is not valid; the text names file, line and field."""
+
+
+class NaiveDatetimeError(MonitoringError, ValueError):
+    """A datetime without a time zone was given where an aware one is needed."""
+
+
+class WindowError(MonitoringError, ValueError):
+    """A window is empty, reversed, not aligned to minutes, or lies in the future."""
+
+
+class UserdbUnavailable(MonitoringError):
+    """userdb can't be reached."""
+
+
+class SchemaError(MonitoringError):
+    """userdb's schema is missing, older or newer than the code."""
+
+
+class CollectionError(MonitoringError):
+    """A source could not be read."""
+
+
+class DeliveryError(MonitoringError):
+    """A receiver did not take a message.
+
+    ``permanent`` is true where sending the same message again can't help.
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent

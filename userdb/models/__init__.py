@@ -1,0 +1,32 @@
+"""Typed tables of userdb, a module an area."""
+
+from userdb.models.alerts import Alert, AlertTransition
+from userdb.models.base import Base
+from userdb.models.collection import Collection, Dirty, Series
+from userdb.models.containers import ContainerSample
+from userdb.models.events import EventMinute, MonitorEvent
+from userdb.models.notifications import Delivery, DeliveryAttempt, NotificationGroup
+from userdb.models.policies import Evaluation, PolicyScore, PolicyState, PolicyVersion
+from userdb.models.requests import RequestLog, RequestMinute, SourceFile
+
+__all__ = [
+    "Alert",
+    "AlertTransition",
+    "Base",
+    "Collection",
+    "ContainerSample",
+    "Delivery",
+    "DeliveryAttempt",
+    "Dirty",
+    "Evaluation",
+    "EventMinute",
+    "MonitorEvent",
+    "NotificationGroup",
+    "PolicyScore",
+    "PolicyState",
+    "PolicyVersion",
+    "RequestLog",
+    "RequestMinute",
+    "Series",
+    "SourceFile",
+]

@@ -1,0 +1,55 @@
+"""What a container runtime said of each container, once a collection."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Boolean, Index, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from userdb.models.base import TIME_ORDERED, Base
+from userdb.types import Float64, UtcDateTime
+
+
+class ContainerSample(Base):
+    """One container at one collection, filed in the last minute of the collection's window.
+
+    What the runtime did not tell is null. Counters are as the runtime counts them, from the
+    container's start; ``cpu_percent`` and ``restarts_delta`` are since the previous sample.
+    """
+
+    __tablename__ = "container_sample"
+    __table_args__ = (Index(None, "series_id", "minute"), TIME_ORDERED)
+
+    minute: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    observed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    container_id: Mapped[str] = mapped_column(String(128))
+    #: created, running, paused, restarting, removing, exited or dead
+    state: Mapped[str] = mapped_column(String(32))
+    #: healthy, unhealthy, starting; null without a health check
+    health: Mapped[str | None] = mapped_column(String(32))
+    failing_streak: Mapped[int | None] = mapped_column(Integer)
+    exit_code: Mapped[int | None] = mapped_column(Integer)
+    oom_killed: Mapped[bool | None] = mapped_column(Boolean)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    restarts: Mapped[int] = mapped_column(Integer)
+    restarts_delta: Mapped[int | None] = mapped_column(Integer)
+    running: Mapped[int] = mapped_column(Integer)
+    unhealthy: Mapped[int | None] = mapped_column(Integer)
+    cpu_percent: Mapped[float | None] = mapped_column(Float64)
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    memory_limit_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    memory_percent: Mapped[float | None] = mapped_column(Float64)
+    pids: Mapped[int | None] = mapped_column(Integer)
+    network_rx_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    network_tx_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    block_read_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    block_write_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    throttled_periods: Mapped[int | None] = mapped_column(BigInteger)
+    throttled_ns: Mapped[int | None] = mapped_column(BigInteger)
+    #: raw counters that the next sample's CPU share is computed from, nanoseconds
+    cpu_total_ns: Mapped[int | None] = mapped_column(BigInteger)
+    cpu_system_ns: Mapped[int | None] = mapped_column(BigInteger)
+    online_cpus: Mapped[int | None] = mapped_column(Integer)
