@@ -41,8 +41,9 @@ class PolicyState(Base):
     family: Mapped[str] = mapped_column(String(16))
     #: newest evaluation time that was scored
     watermark: Mapped[int | None] = mapped_column(Integer)
-    #: earliest evaluation time whose score changed since the last fold; null when folded
+    #: earliest and latest evaluation time whose score changed since the last fold; null when folded
     fold_from: Mapped[int | None] = mapped_column(Integer)
+    fold_to: Mapped[int | None] = mapped_column(Integer)
 
 
 class Evaluation(Base):
