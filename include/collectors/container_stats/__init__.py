@@ -1,0 +1,1 @@
+"""Collector of containers' state and resource use."""

@@ -1,0 +1,1 @@
+"""Collector of events that gateways, containers and users reported."""

@@ -1,0 +1,79 @@
+"""Run one collector for one window."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from monitoring.window import Window, refuse_future
+
+from include.collectors.config import Settings, load_settings
+from include.collectors.protocol import Collector
+from include.collectors.registry import create
+from userdb.errors import CollectionError, MonitoringError
+from userdb.ledger import CollectionReport, SourceReport, record
+from userdb.store import Store
+
+#: Stands in the ledger for all sources of a collector that failed as a whole.
+ALL_SOURCES = "*"
+
+
+def run_collector(
+    name: str,
+    window: Window,
+    store: Store,
+    *,
+    now: datetime,
+    run_id: str | None = None,
+    settings: Settings | None = None,
+) -> CollectionReport:
+    """Collect ``window`` with the collector ``name``; its report may hold failed sources.
+
+    A collector that fails as a whole is in the ledger as a failed source ``*``, so that its
+    window is known to be unknown, and why.
+
+    Raises:
+        WindowError: the window ends after ``now``.
+        ConfigError: the settings are wrong, or there is no such collector.
+        CollectionError: the collector failed in a way that it doesn't know; names the cause.
+        MonitoringError: any other that the collector raised itself.
+    """
+    refuse_future(window, now)
+    started = time.perf_counter()
+    collector: Collector | None = None
+    try:
+        collector = create(name, load_settings() if settings is None else settings)
+        return collector.collect(window, store, now=now, run_id=run_id)
+    except Exception as cause:
+        expected = isinstance(cause, MonitoringError)
+        why = str(cause) if expected else f"{type(cause).__name__}: {cause}"
+        report = CollectionReport(
+            collector=name,
+            start=window.start,
+            end=window.end,
+            sources=(SourceReport(ALL_SOURCES, "failed", message=why),),
+            started_at=now,
+            duration_s=time.perf_counter() - started,
+        )
+        _record_failure(store, report, collector, run_id, cause)
+        if expected:
+            raise
+        raise CollectionError(
+            f"the collector {name} failed for {window}: {why}. Nothing of this attempt that was "
+            "not committed is kept; the window can be collected again."
+        ) from cause
+
+
+def _record_failure(
+    store: Store,
+    report: CollectionReport,
+    collector: Collector | None,
+    run_id: str | None,
+    cause: Exception,
+) -> None:
+    family = collector.family if collector is not None else ""
+    try:
+        store.write(lambda connection: record(connection, report, family, run_id))
+    except Exception as error:
+        # the first failure is the one to be told; userdb may be what failed
+        cause.add_note(f"and the ledger could not be written: {error}")
