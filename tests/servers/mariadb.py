@@ -1,0 +1,155 @@
+"""A MariaDB server of the tests' own: scratch folder, free port on 127.0.0.1, ended by its pid."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pymysql
+from sqlalchemy.engine import URL
+
+#: Characters that a URL must escape are in it on purpose.
+PASSWORD = "p@ss:w/rd%41"
+USER = "monitoring"
+
+
+@dataclass(frozen=True)
+class MariaDbServer:
+    """A running server. ``folder`` holds its data, socket and log."""
+
+    port: int
+    folder: Path
+    pid: int
+
+    def url(self, database: str, driver: str = "mysql") -> str:
+        """The URL of a database, with the password in it."""
+        return URL.create(
+            driver,
+            username=USER,
+            password=PASSWORD,
+            host="127.0.0.1",
+            port=self.port,
+            database=database,
+        ).render_as_string(hide_password=False)
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as the server's root."""
+        with self._root() as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def create_database(self, name: str) -> str:
+        """Create an empty database, replacing one of that name; return its URL."""
+        self.execute(
+            f"DROP DATABASE IF EXISTS `{name}`",
+            f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4",
+        )
+        return self.url(name)
+
+    def _root(self) -> pymysql.connections.Connection[pymysql.cursors.Cursor]:
+        return pymysql.connect(
+            unix_socket=str(self.folder / "s"), user="root", autocommit=True, charset="utf8mb4"
+        )
+
+
+@contextmanager
+def run_mariadb(*options: str) -> Iterator[MariaDbServer]:
+    """Start a server and end it. ``options`` are added to mariadbd's command line."""
+    # not pytest's tmp_path: a socket's path may have 107 characters
+    folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
+    # Debian has the daemon in a folder that only root's PATH names
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    daemon, install = shutil.which("mariadbd", path=path), shutil.which("mariadb-install-db")
+    if daemon is None or install is None:
+        raise RuntimeError("mariadbd is not installed: apt-get install mariadb-server")
+    user = f"--user={getpass.getuser()}"
+    with (folder / "log").open("wb") as log:
+        subprocess.run(
+            [
+                install,
+                "--no-defaults",
+                user,
+                f"--datadir={folder / 'data'}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            ],
+            check=True,
+            stdout=log,
+            stderr=log,
+        )
+        port = _free_port()
+        process = subprocess.Popen(
+            [
+                daemon,
+                "--no-defaults",
+                user,
+                f"--datadir={folder / 'data'}",
+                f"--socket={folder / 's'}",
+                f"--pid-file={folder / 'pid'}",
+                f"--port={port}",
+                "--bind-address=127.0.0.1",
+                "--skip-name-resolve",
+                "--local-infile=1",
+                "--performance-schema=OFF",
+                # as Debian and Ubuntu ship it, so that tests see what they would
+                "--character-set-server=utf8mb4",
+                "--max-allowed-packet=64M",
+                # nothing here must outlive the machine's power
+                "--innodb-flush-log-at-trx-commit=0",
+                "--innodb-doublewrite=0",
+                "--innodb-flush-method=nosync",
+                "--skip-log-bin",
+                "--innodb-buffer-pool-size=128M",
+                "--innodb-log-file-size=64M",
+                "--innodb-lock-wait-timeout=10",
+                *options,
+            ],
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            server = MariaDbServer(port, folder, process.pid)
+            _wait(server, process)
+            server.execute(
+                f"CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
+                f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1'",
+            )
+            yield server
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(server: MariaDbServer, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            server.execute("SELECT 1")
+            return
+        except pymysql.err.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                log = (server.folder / "log").read_text(errors="replace")[-4000:]
+                raise RuntimeError(f"mariadbd did not start:\n{log}") from None
+            time.sleep(0.05)

@@ -1,0 +1,1 @@
+"""Alembic's scripts for userdb, run by ``userdb.migrate``."""
