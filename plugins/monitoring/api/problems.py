@@ -1,0 +1,67 @@
+"""Errors as RFC 9457 problem documents (application/problem+json)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from userdb.errors import MonitoringError, SchemaError, UserdbUnavailable
+
+log = logging.getLogger(__name__)
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document; its type is told apart by status alone."""
+
+    media_type = "application/problem+json"
+
+
+def problem(status: int, detail: str, **members: Any) -> ProblemResponse:
+    """A problem response with the status' own title."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **members,
+    }
+    return ProblemResponse(body, status_code=status)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem document."""
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> ProblemResponse:
+        response = problem(error.status_code, str(error.detail))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> ProblemResponse:
+        errors = [
+            {"field": _field(issue["loc"]), "message": issue["msg"]} for issue in error.errors()
+        ]
+        detail = "; ".join(f"{issue['field']}: {issue['message']}" for issue in errors)
+        return problem(422, detail, errors=errors)
+
+    @app.exception_handler(MonitoringError)
+    async def _ours(_request: Request, error: MonitoringError) -> ProblemResponse:
+        unavailable = isinstance(error, (UserdbUnavailable, SchemaError))
+        return problem(503 if unavailable else 500, str(error))
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem(500, "an unexpected error; the API server's log has it in full")
+
+
+def _field(location: Sequence[Any]) -> str:
+    return ".".join(str(part) for part in location[1:]) or str(location[0])

@@ -1,0 +1,74 @@
+"""The ledger of collections, read: what was tried, for which window, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+
+from userdb.models import Collection
+
+STATUSES = ("ok", "failed", "unavailable")
+
+
+@dataclass(frozen=True)
+class CollectionRow:
+    """One source of one attempt to collect a window."""
+
+    attempt: str
+    collector: str
+    source: str
+    window_start: datetime
+    window_end: datetime
+    status: str
+    rows: int
+    rejected: int
+    late: int
+    samples: list[dict[str, Any]] | None
+    message: str | None
+    run_id: str | None
+    started_at: datetime
+    duration_s: float
+
+
+_COLLECTION: Select[*tuple[Any, ...]] = select(
+    Collection.attempt,
+    Collection.collector,
+    Collection.source,
+    Collection.window_start,
+    Collection.window_end,
+    Collection.status,
+    Collection.rows.label("rows"),
+    Collection.rejected,
+    Collection.late,
+    Collection.samples,
+    Collection.message,
+    Collection.run_id,
+    Collection.started_at,
+    Collection.duration_s,
+)
+
+
+def list_collections(
+    connection: Connection,
+    *,
+    collector: str | None = None,
+    status: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int | None = 500,
+) -> list[CollectionRow]:
+    """Attempts whose window overlaps [since, until), newest first, a row a source."""
+    query = _COLLECTION
+    if collector is not None:
+        query = query.where(Collection.collector == collector)
+    if status is not None:
+        query = query.where(Collection.status == status)
+    if since is not None:
+        query = query.where(Collection.window_end > since)
+    if until is not None:
+        query = query.where(Collection.window_start < until)
+    query = query.order_by(Collection.id.desc()).limit(limit)
+    return [CollectionRow(**row) for row in connection.execute(query).mappings()]
