@@ -1,0 +1,89 @@
+"""Writing events: the one place that does, for reporters and for the collector alike.
+
+Needs SQLAlchemy alone: users' own containers import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Insert, literal_column, select
+from sqlalchemy.dialects.mysql import insert as mysql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from userdb.models import MonitorEvent
+
+#: SQLite allows 32,766 bound values in a statement.
+_BATCH = 5000
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """An event that fits ``monitor_event``: see there for the columns and their lengths.
+
+    Attributes:
+        event_id: at most 64 characters without space around them; the same id is stored once.
+        event_type: one of ``userdb.models.events.EVENT_TYPES``.
+        level: one of ``userdb.models.events.LEVELS``.
+        detail: JSON that every database takes (no NaN, no lone surrogates).
+        occurred_at, created_at: aware; when it happened, and when it was reported.
+    """
+
+    event_id: str
+    event_type: str
+    source: str
+    level: str
+    message: str
+    occurred_at: datetime
+    created_at: datetime
+    detail: dict[str, Any] | None = None
+    service: str | None = None
+    instance: str | None = None
+    container: str | None = None
+    exception_type: str | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredEvents:
+    """How many events were new, and how many were there already (by ``event_id``)."""
+
+    stored: int
+    repeated: int
+
+
+def store_events(connection: Connection, events: Sequence[EventRecord]) -> StoredEvents:
+    """Insert the events that are not stored yet; what is stored is never changed.
+
+    Writers that store the same event at the same time leave it once. They may both count it as
+    stored: neither can see the other's row.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: userdb refuses a row; nothing of this call is stored then.
+    """
+    # sorted, so that writers of the same events lock them in the same order
+    unique = {event.event_id: event for event in sorted(events, key=lambda e: e.event_id)}
+    ids = list(unique)
+    known: set[str] = set()
+    for at in range(0, len(ids), _BATCH):
+        known.update(
+            connection.scalars(
+                select(MonitorEvent.event_id).where(
+                    MonitorEvent.event_id.in_(ids[at : at + _BATCH])
+                )
+            )
+        )
+    rows = [asdict(event) for mark, event in unique.items() if mark not in known]
+    if rows:
+        connection.execute(_insert_new(connection), rows)
+    return StoredEvents(stored=len(rows), repeated=len(events) - len(rows))
+
+
+def _insert_new(connection: Connection) -> Insert:
+    if connection.dialect.name == "sqlite":
+        return sqlite_insert(MonitorEvent).on_conflict_do_nothing(index_elements=["event_id"])
+    # INSERT IGNORE would also turn errors (text too long) into silently changed data
+    return mysql_insert(MonitorEvent).on_duplicate_key_update(event_id=literal_column("event_id"))
