@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 import numpy as np
 from sqlalchemy import Connection, func, select
 
+from monitoring.policy.versions import current_policies
 from monitoring.window import Window
 from userdb.ledger import covered_minutes, spans
 from userdb.migrate import current
-from userdb.models import Alert, Collection, Delivery, PolicyState, PolicyVersion
+from userdb.models import Alert, Collection, Delivery, PolicyState
 from userdb.store import Store
 from userdb.times import from_minute, require_aware, to_minute
 
@@ -191,26 +192,16 @@ def _count_by(connection: Connection, state: str) -> dict[str, int]:
 def _policies(
     connection: Connection, firing: dict[str, int], now: datetime
 ) -> tuple[PolicyStatus, ...]:
-    newest = select(func.max(PolicyVersion.id)).group_by(PolicyVersion.policy)
-    definitions = dict(
-        connection.execute(
-            select(PolicyVersion.policy, PolicyVersion.definition).where(
-                PolicyVersion.id.in_(newest)
-            )
-        )
-        .tuples()
-        .all()
-    )
+    definitions = current_policies(connection)
     states = connection.execute(
         select(PolicyState.policy, PolicyState.watermark).order_by(PolicyState.policy)
     ).tuples()
     result = []
     for policy, minute in states:
-        definition = definitions.get(policy, {})
+        definition = definitions.get(policy)
         if definition is None:
             continue  # removed
         watermark = None if minute is None else from_minute(minute)
-        interval = timedelta(seconds=definition.get("evaluation_interval", 60))
-        stale = watermark is None or now - watermark > max(GRACE, 2 * interval)
+        stale = watermark is None or now - watermark > definition.present_for
         result.append(PolicyStatus(policy, watermark, stale, firing.get(policy, 0)))
     return tuple(result)

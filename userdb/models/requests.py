@@ -7,15 +7,20 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from userdb.latency import LATENCY_BOUNDS_MS, LATENCY_COLUMNS
 from userdb.models.base import TABLE_OPTIONS, TIME_ORDERED, Base
 from userdb.types import Float64, UtcDateTime
 
-OUTCOMES = ("ok", "client_error", "auth_failure", "timeout", "server_error")
+__all__ = [
+    "LATENCY_BOUNDS_MS",
+    "LATENCY_COLUMNS",
+    "OUTCOMES",
+    "RequestLog",
+    "RequestMinute",
+    "SourceFile",
+]
 
-#: Upper bounds of the latency buckets in milliseconds; the last bucket is unbounded.
-LATENCY_BOUNDS_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)
-#: Columns of request_minute, one a bucket, not cumulative.
-LATENCY_COLUMNS = (*(f"le_{bound}" for bound in LATENCY_BOUNDS_MS), "le_inf")
+OUTCOMES = ("ok", "client_error", "auth_failure", "timeout", "server_error")
 
 
 class SourceFile(Base):

@@ -1,0 +1,1 @@
+"""Alerts: the state machine, and the history that it gives."""

@@ -1,0 +1,102 @@
+"""Rows of ``alert``: one an episode, made from its current transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.engine import Row
+
+from monitoring.policy.annotations import render
+from monitoring.policy.versions import Version, segments
+from userdb.models import Alert, AlertTransition, Series
+from userdb.times import to_minute
+
+_BATCH = 5000
+#: With ``for: 0`` an episode is pending and firing at one time.
+_ORDER = {"inactive": 0, "pending": 1, "firing": 2}
+
+
+def write_episodes(
+    connection: Connection,
+    policy: str,
+    alert_ids: set[str],
+    versions: Sequence[Version],
+    now: datetime,
+) -> None:
+    """Bring the alerts of these episodes in line with their current transitions.
+
+    An episode that has none left is superseded; one that is back is not any more.
+    """
+    ids = sorted(alert_ids)
+    for at in range(0, len(ids), _BATCH):
+        _write(connection, policy, ids[at : at + _BATCH], versions, now)
+
+
+def _write(
+    connection: Connection,
+    policy: str,
+    ids: Sequence[str],
+    versions: Sequence[Version],
+    now: datetime,
+) -> None:
+    transitions: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(
+        select(AlertTransition)
+        .where(AlertTransition.alert_id.in_(ids), AlertTransition.superseded_at.is_(None))
+    ):
+        transitions.setdefault(row.alert_id, []).append(row)
+    for rows in transitions.values():
+        rows.sort(key=lambda row: (row.at, _ORDER[row.from_state]))
+    labels = {
+        row.id: row.labels
+        for row in connection.execute(
+            select(Series.id, Series.labels).where(
+                Series.id.in_({rows[0].series_id for rows in transitions.values()})
+            )
+        )
+    }
+    known = set(connection.scalars(select(Alert.id).where(Alert.id.in_(ids))))
+    lost = [one for one in ids if one not in transitions and one in known]
+    if lost:
+        connection.execute(update(Alert).where(Alert.id.in_(lost)).values(superseded_at=now))
+    new = []
+    for alert_id, rows in transitions.items():
+        values = _alert(policy, rows, labels[rows[0].series_id], versions)
+        if alert_id in known:
+            connection.execute(
+                update(Alert).where(Alert.id == alert_id).values(**values, superseded_at=None)
+            )
+        else:
+            new.append({"id": alert_id, **values, "recorded_at": now, "superseded_at": None})
+    if new:
+        connection.execute(insert(Alert), new)
+
+
+def _alert(
+    policy: str, rows: Sequence[Row[Any]], labels: dict[str, str], versions: Sequence[Version]
+) -> dict[str, Any]:
+    begun = rows[0]
+    times = {row.to_state: row.at for row in rows}
+    fired = next((row for row in rows if row.to_state == "firing"), None)
+    value = begun.value if fired is None or fired.value is None else fired.value
+    minute = to_minute(begun.at)
+    version = next(iter(segments(versions, minute - 1, minute))).version
+    definition = version.policy
+    assert definition is not None  # a removed policy has no breaches
+    ended = times.get("resolved") or times.get("inactive")
+    return {
+        "policy": policy,
+        "series_id": begun.series_id,
+        "labels": {**definition.labels, **labels},
+        "severity": definition.severity,
+        "state": "resolved" if ended else "firing" if fired else "pending",
+        "active_at": begun.at,
+        "fired_at": None if fired is None else fired.at,
+        "resolved_at": ended,
+        "value": value,
+        "annotations": render(definition.annotations, labels, value),
+        "policy_version": version.number,
+    }

@@ -1,0 +1,87 @@
+"""The business chain, step by step: what DAG tasks, the command line and the API call.
+
+collect → score_policies → update_alerts → notify
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from include.collectors.run import run_collector
+from monitoring.alerts.history import AlertReport, update_alerts
+from monitoring.evaluation import ScoreReport, score_policies
+from monitoring.notify import NotifyReport, notify, send_alert
+from monitoring.window import MINUTE, Window
+from userdb.ledger import CollectionReport, covered_minutes
+from userdb.store import Store
+
+__all__ = [
+    "AnalysisReport",
+    "analyze_and_alert",
+    "catch_up",
+    "collect",
+    "notify",
+    "score_policies",
+    "send_alert",
+    "update_alerts",
+]
+
+#: Collectors in the order of the chain.
+COLLECTORS = ("gateway_exceptions", "request_logs", "container_stats")
+
+
+@dataclass(frozen=True)
+class AnalysisReport:
+    """What ``analyze_and_alert`` did, step by step; ``notifications`` is None where not asked."""
+
+    scores: ScoreReport
+    alerts: AlertReport
+    notifications: NotifyReport | None
+
+
+def collect(
+    name: str, window: Window, store: Store, *, now: datetime, run_id: str | None = None
+) -> CollectionReport:
+    """Collect ``window`` with one collector: see ``include.collectors.run.run_collector``."""
+    return run_collector(name, window, store, now=now, run_id=run_id)
+
+
+def analyze_and_alert(
+    window: Window,
+    store: Store,
+    *,
+    now: datetime,
+    register: bool = True,
+    send: bool = True,
+) -> AnalysisReport:
+    """Score the policies over ``window``, bring the alert history up to date, and notify.
+
+    Raises:
+        WindowError: the window ends after ``now``.
+        PolicyError: there is no folder of policies.
+    """
+    scores = score_policies(window, store, now=now, register=register)
+    alerts = update_alerts(store, now=now)
+    return AnalysisReport(scores, alerts, notify(store, now=now) if send else None)
+
+
+def catch_up(
+    window: Window, store: Store, collector: str, *, max_catchup: timedelta
+) -> Window:
+    """``window``, begun earlier where the collector left a gap that ends at it.
+
+    A gap reaches back to the last covered minute. Where nothing was collected within
+    ``max_catchup`` there is nothing to join up with, and the window stays as it is: a longer gap
+    is filled by a backfill.
+    """
+    reach = max_catchup // MINUTE
+    first = window.first_minute - reach
+    with store.read() as connection:
+        covered = covered_minutes(connection, collector, first, window.first_minute)
+    if not covered.any():
+        return window
+    gap = int(np.argmax(covered[::-1]))
+    return window.extended(gap * MINUTE)

@@ -1,0 +1,1 @@
+"""Policies: what they are, how they are read, and which was in force when."""

@@ -1,0 +1,39 @@
+"""The kinds of policies, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from monitoring.policy.definition import Policy, ThresholdPolicy
+
+KINDS: dict[str, type[Policy]] = {}
+
+
+def register_kind(model: type[Policy]) -> None:
+    """Add a kind. Raises ValueError where its name is taken."""
+    name = str(model.model_fields["kind"].default)
+    if name in KINDS:
+        raise ValueError(f"policy kind {name!r} is registered twice")
+    KINDS[name] = model
+
+
+register_kind(ThresholdPolicy)
+
+
+def parse_policy(data: Mapping[str, Any]) -> Policy:
+    """A policy from its stored or written form.
+
+    Raises:
+        pydantic.ValidationError: a field is not valid.
+        ValueError: an unknown kind.
+    """
+    kind = data.get("kind", "threshold")
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}; known are {', '.join(sorted(KINDS))}")
+    return KINDS[kind].model_validate(dict(data))
+
+
+def stored_form(policy: Policy) -> dict[str, Any]:
+    """The policy as JSON for policy_version; ``parse_policy`` reads it back."""
+    return policy.model_dump(mode="json", by_alias=True)

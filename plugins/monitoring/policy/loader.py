@@ -1,0 +1,116 @@
+"""Read policies from a folder of YAML files. One that is wrong never hides the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from include.yaml_source import Locate, invalid, load_yaml
+from monitoring.policy.definition import Policy
+from monitoring.policy.kinds import parse_policy
+from userdb.errors import PolicyError
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What a folder holds: the policies that are valid, and what is wrong with the rest.
+
+    ``broken`` names the policies that have an error: they keep the definition they had.
+    ``unreadable`` is true where a file gave no policies at all, so that absence proves nothing.
+    """
+
+    policies: tuple[Policy, ...]
+    errors: tuple[PolicyError, ...]
+    broken: frozenset[str]
+    unreadable: bool
+
+
+def policies_path() -> Path:
+    """The folder of policies: MONITORING_POLICIES, else the shipped ``include/policies``."""
+    named = os.environ.get("MONITORING_POLICIES", "").strip()
+    if named:
+        return Path(named)
+    import include
+
+    return Path(include.__path__[0]) / "policies"
+
+
+def load_policies(path: Path | str | None = None) -> Policies:
+    """Read ``*.yaml`` and ``*.yml`` directly in the folder, or the one file, at ``path``.
+
+    Raises:
+        PolicyError: there is no such folder or file.
+    """
+    root = policies_path() if path is None else Path(path)
+    if root.is_file():
+        files = [root]
+    elif root.is_dir():
+        files = sorted(file for file in root.iterdir() if file.suffix in (".yaml", ".yml"))
+    else:
+        raise PolicyError(
+            f"{root}: there is no such file or folder of policies; "
+            "set MONITORING_POLICIES to one that exists"
+        )
+    found: dict[str, tuple[Policy, str]] = {}
+    errors: list[PolicyError] = []
+    broken: set[str] = set()
+    unreadable = False
+    for file in files:
+        try:
+            entries, locate = _entries(file)
+        except PolicyError as error:
+            errors.append(error)
+            unreadable = True
+            continue
+        for index, entry in enumerate(entries):
+            where = f"{file}:{locate(('policies', index))}"
+            name = entry.get("name") if isinstance(entry, dict) else None
+            try:
+                policy = _policy(file, locate, index, entry)
+                if policy.name in found:
+                    raise PolicyError(
+                        f"{where}: policies[{index}].name: the name {policy.name!r} is taken by "
+                        f"{found[policy.name][1]}; names are unique"
+                    )
+                found[policy.name] = (policy, where)
+            except PolicyError as error:
+                errors.append(error)
+                if isinstance(name, str):
+                    broken.add(name)
+                else:
+                    unreadable = True
+    policies = tuple(found[name][0] for name in sorted(found))
+    return Policies(policies, tuple(errors), frozenset(broken - set(found)), unreadable)
+
+
+def _entries(file: Path) -> tuple[Sequence[Any], Locate]:
+    data, locate = load_yaml(file, PolicyError)
+    if data is None:
+        return (), locate
+    if not isinstance(data, dict) or set(data) - {"policies"}:
+        raise PolicyError(
+            f"{file}:1: a policy file holds one key, 'policies', with a list of policies"
+        )
+    entries = data.get("policies")
+    if entries is None:
+        return (), locate
+    if not isinstance(entries, list):
+        raise PolicyError(f"{file}:{locate(('policies',))}: policies: must be a list")
+    return entries, locate
+
+
+def _policy(file: Path, locate: Locate, index: int, entry: Any) -> Policy:
+    at = ("policies", index)
+    if not isinstance(entry, dict):
+        raise PolicyError(f"{file}:{locate(at)}: policies[{index}]: must be a mapping of fields")
+    try:
+        return parse_policy(entry)
+    except ValidationError as error:
+        raise invalid(file, locate, error, PolicyError, at) from None
+    except ValueError as error:
+        raise PolicyError(f"{file}:{locate((*at, 'kind'))}: policies[{index}].kind: {error}") from None
