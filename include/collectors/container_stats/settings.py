@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from include.duration import Duration
+from monitoring.duration import Duration
 
 
 class EngineHost(BaseModel):

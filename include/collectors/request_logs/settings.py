@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from include.duration import Duration
+from monitoring.duration import Duration
 
 
 class LogSource(BaseModel):
