@@ -1,0 +1,109 @@
+"""The DAGs as Airflow parses them: no errors, and the conventions that every task keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.dags.conftest import DagProcess
+from userdb.models import Base
+
+pytestmark = pytest.mark.airflow
+
+COLLECTORS = [
+    f"collect.{name}" for name in ("container_stats", "gateway_exceptions", "request_logs")
+]
+CHAIN = ["analysis.score_policies", "analysis.update_alerts", "analysis.notify"]
+
+
+@pytest.fixture(scope="module")
+def bag(dags: DagProcess) -> dict[str, Any]:
+    return dags.describe()
+
+
+@pytest.fixture(scope="module")
+def chain(bag: dict[str, Any]) -> dict[str, Any]:
+    dag: dict[str, Any] = bag["dags"]["monitoring_chain"]
+    return dag
+
+
+def test_every_file_imports(bag: dict[str, Any]) -> None:
+    assert bag["errors"] == {}
+    assert {"monitoring_chain", "monitoring_upkeep"} <= set(bag["dags"])
+
+
+def test_every_dag_has_docs_tags_and_a_failure_callback(bag: dict[str, Any]) -> None:
+    for dag_id, dag in bag["dags"].items():
+        assert dag["doc"].strip(), dag_id
+        assert "monitoring" in dag["tags"], dag_id
+        assert dag["callback"], dag_id
+        assert all(param["description"] for param in dag["params"].values()), dag_id
+
+
+def test_every_task_has_docs_owner_retries_with_backoff_and_a_timeout(bag: dict[str, Any]) -> None:
+    for dag_id, dag in bag["dags"].items():
+        for task_id, task in dag["tasks"].items():
+            where = f"{dag_id}.{task_id}"
+            assert task["doc"].strip(), where
+            assert task["owner"] == "monitoring", where
+            assert task["timeout_s"], where
+            if task_id != "watcher":
+                assert task["retries"] >= 1, where
+                assert task["backoff"] > 1, where
+
+
+def test_schedule_gives_real_five_minute_intervals(chain: dict[str, Any]) -> None:
+    # a plain cron string would make zero-length ones
+    assert chain["schedule"] == "CronDataIntervalTimetable"
+    assert (chain["expression"], chain["timezone"]) == ("*/5 * * * *", "UTC")
+    assert chain["start"] < "2021"
+    assert chain["catchup"] is False
+    assert chain["max_active_runs"] == 1
+
+
+def test_tasks_encode_the_chain(chain: dict[str, Any]) -> None:
+    upstream = {task_id: task["upstream"] for task_id, task in chain["tasks"].items()}
+    assert upstream == {
+        **{collector: [] for collector in COLLECTORS},
+        "analysis.score_policies": COLLECTORS,
+        "analysis.update_alerts": ["analysis.score_policies"],
+        "analysis.notify": ["analysis.update_alerts"],
+        "watcher": sorted([*COLLECTORS, *CHAIN]),
+    }
+
+
+def test_failed_collector_stops_neither_analysis_nor_the_alarm(chain: dict[str, Any]) -> None:
+    tasks = chain["tasks"]
+    assert tasks["analysis.score_policies"]["trigger_rule"] == "all_done"
+    assert tasks["analysis.update_alerts"]["trigger_rule"] == "all_success"
+    assert tasks["watcher"]["trigger_rule"] == "one_failed"
+    assert tasks["watcher"]["retries"] == 0
+
+
+def test_collectors_retries_begin_within_two_minutes(bag: dict[str, Any]) -> None:
+    for collector in COLLECTORS:
+        task = bag["dags"]["monitoring_chain"]["tasks"][collector]
+        waits = sum(
+            # Airflow adds up to the same again as jitter
+            min(2 * task["retry_delay_s"] * task["backoff"] ** retry, task["max_retry_delay_s"])
+            for retry in range(task["retries"])
+        )
+        assert waits + task["retries"] * bag["max_retried_s"] <= 120
+
+
+def test_outlets_are_userdbs_tables(chain: dict[str, Any]) -> None:
+    outlets = {uri for task in chain["tasks"].values() for uri in task["outlets"]}
+    named = {uri.removeprefix("x-userdb://userdb/") for uri in outlets}
+    assert named <= set(Base.metadata.tables)
+    assert {"monitor_event", "request_log", "container_sample", "alert"} <= named
+
+
+def test_params_make_a_usable_form(chain: dict[str, Any]) -> None:
+    params = chain["params"]
+    for name in ("window_start", "window_end"):
+        assert params[name]["value"] is None
+        assert params[name]["schema"]["type"] == ["null", "string"]
+        assert params[name]["schema"]["format"] == "date-time"
+    assert params["notify"]["value"] == "auto"
+    assert params["notify"]["schema"]["enum"] == ["auto", "yes", "no"]
