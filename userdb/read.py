@@ -1,0 +1,74 @@
+"""Reading ranges of rows into columns, without a Python object a row.
+
+A plain cursor into NumPy. connectorx was measured (benchmarks/range_read.py) and left out: it
+is about twice as fast only for hundreds of thousands of rows and slower for the short ranges of
+live windows; and on SQLite it is unsafe. It links a second copy of SQLite into the process, and
+whenever that closes the file, POSIX drops the locks of the first copy too: another process that
+then closes the file takes itself for the last one, deletes the write-ahead log, and what this
+process commits afterwards is lost (https://www.sqlite.org/howtocorrupt.html, section 2.2.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Boolean, Connection, Integer, Numeric, Select
+
+from userdb.store import Store
+
+
+def read_columns(
+    store: Store, query: Select[Any], *, connection: Connection | None = None
+) -> pd.DataFrame:
+    """The rows of ``query``, one column a selected column, named as it is.
+
+    Reads on ``connection`` where given, so as part of its transaction and with its own changes;
+    else in a read transaction of its own.
+
+    dtypes are the same on every dialect and, for plain columns, don't depend on the rows:
+
+    - integers and booleans: int64; float64 with NaN for NULL where the column may be NULL, or
+      a NULL came (from an outer join or an expression)
+    - floats and decimals: float64, NaN for NULL
+    - else object: what SQLAlchemy gives (text, aware UTC datetimes, JSON, bytes), None for NULL
+
+    Raises:
+        UserdbUnavailable: userdb can't be reached.
+    """
+    with store.read() if connection is None else nullcontext(connection) as reading:
+        result = reading.execute(query)
+        names = list(result.keys())
+        # past SQLAlchemy's Row: the rows as the driver makes them
+        rows: Sequence[Sequence[Any]] = result.cursor.fetchall()
+        dialect = reading.dialect
+        result.close()
+    frame: dict[str, Any] = {}
+    for at, (name, column) in enumerate(zip(names, query.selected_columns, strict=True)):
+        data = list(map(itemgetter(at), rows))
+        if isinstance(column.type, Integer | Boolean):
+            frame[name] = _integers(data, nullable=getattr(column, "nullable", False))
+        elif isinstance(column.type, Numeric):
+            frame[name] = np.array(data, dtype=np.float64)
+        else:
+            convert = column.type.dialect_impl(dialect).result_processor(dialect, None)
+            frame[name] = _objects(data, convert)
+    return pd.DataFrame(frame, columns=names)
+
+
+def _integers(data: Sequence[Any], *, nullable: bool) -> np.ndarray[Any, Any]:
+    if not nullable:
+        try:
+            return np.fromiter(data, dtype=np.int64, count=len(data))
+        except TypeError:
+            if None not in data:
+                raise
+    return np.array(data, dtype=np.float64)
+
+
+def _objects(data: Sequence[Any], convert: Callable[[Any], Any] | None) -> pd.Series[Any]:
+    return pd.Series([convert(value) for value in data] if convert else data, dtype="object")
