@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from monitoring.window import Window
+from sqlalchemy import select
+
+from include.collectors import registry
+from include.collectors.config import Settings
+from include.collectors.run import run_collector
+from userdb.errors import CollectionError, ConfigError, MonitoringError, WindowError
+from userdb.ledger import CollectionReport, covered_minutes
+from userdb.models import Collection
+from userdb.store import Store, open_store
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+WINDOW = Window(NOW - timedelta(minutes=5), NOW)
+
+
+class Broken:
+    """A collector that raises what it was made with."""
+
+    name = "broken"
+    family = "event"
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def collect(
+        self, window: Window, store: Store, *, now: datetime, run_id: str | None = None
+    ) -> CollectionReport:
+        raise self._error
+
+
+@pytest.fixture
+def broken() -> Iterator[list[Exception]]:
+    """The errors that the collector ``broken`` raises."""
+    errors: list[Exception] = []
+    registry.register("broken")(lambda _section: Broken(errors[0]))
+    yield errors
+    del registry._factories["broken"]
+
+
+def _ledger(store: Store) -> list[tuple[str | None, ...]]:
+    with store.read() as connection:
+        columns = (Collection.source, Collection.status, Collection.message, Collection.run_id)
+        return [tuple(row) for row in connection.execute(select(*columns))]
+
+
+def test_a_collection_is_in_the_ledger_and_covers_its_window(store: Store, tmp_path: Path) -> None:
+    settings = Settings.model_validate({"gateway_exceptions": {"spools": [str(tmp_path / "s")]}})
+    report = run_collector(
+        "gateway_exceptions", WINDOW, store, now=NOW, run_id="r1", settings=settings
+    )
+    assert report.ok
+    assert _ledger(store) == [
+        ("userdb", "ok", None, "r1"),
+        (str(tmp_path / "s"), "ok", None, "r1"),
+    ]
+    with store.read() as connection:
+        covered = covered_minutes(
+            connection, "gateway_exceptions", WINDOW.first_minute - 1, WINDOW.stop_minute + 1
+        )
+    assert covered.tolist() == [False, *[True] * 5, False]
+
+
+def test_a_window_that_ends_in_the_future_is_refused(store: Store) -> None:
+    with pytest.raises(WindowError, match="ends after now"):
+        run_collector("gateway_exceptions", WINDOW, store, now=NOW - timedelta(seconds=1))
+    assert _ledger(store) == []
+
+
+def test_an_unexpected_error_is_in_the_ledger_and_names_its_cause(
+    store: Store, broken: list[Exception]
+) -> None:
+    broken.append(ZeroDivisionError("division by zero"))
+    with pytest.raises(CollectionError, match=r"broken failed for .*ZeroDivisionError: division"):
+        run_collector("broken", WINDOW, store, now=NOW, run_id="r2", settings=Settings())
+    assert _ledger(store) == [("*", "failed", "ZeroDivisionError: division by zero", "r2")]
+    with store.read() as connection:
+        minutes = WINDOW.first_minute, WINDOW.stop_minute
+        assert not covered_minutes(connection, "broken", *minutes).any()
+
+
+def test_an_error_of_the_projects_own_is_raised_as_it_is(
+    store: Store, broken: list[Exception]
+) -> None:
+    broken.append(MonitoringError("the engine is gone; start it"))
+    with pytest.raises(MonitoringError, match="the engine is gone; start it") as caught:
+        run_collector("broken", WINDOW, store, now=NOW, settings=Settings())
+    assert caught.value is broken[0]
+    assert _ledger(store) == [("*", "failed", "the engine is gone; start it", None)]
+
+
+def test_broken_settings_leave_the_window_unknown(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONITORING_SOURCES", str(tmp_path / "none.yaml"))
+    with pytest.raises(ConfigError, match=r"none\.yaml: can't be read"):
+        run_collector("gateway_exceptions", WINDOW, store, now=NOW)
+    assert [row[:2] for row in _ledger(store)] == [("*", "failed")]
+
+
+def test_a_userdb_without_tables_hides_no_cause(tmp_path: Path, broken: list[Exception]) -> None:
+    empty = open_store(f"sqlite:///{tmp_path}/empty.sqlite")
+    broken.append(ValueError("the first cause"))
+    with pytest.raises(CollectionError, match="the first cause") as caught:
+        run_collector("broken", WINDOW, empty, now=NOW, settings=Settings())
+    cause = caught.value.__cause__
+    assert cause is not None
+    assert "the ledger could not be written" in cause.__notes__[0]
+    empty.close()
