@@ -63,16 +63,10 @@ def tell_watchdog(context: dict[str, Any]) -> None:
 
 
 def collector_task(name: str) -> Any:
-    # The waits before the second and third try add up to less than half a minute, and
-    # dag_support doesn't retry a try that was slow itself: all retries begin within two minutes.
     @task(
         task_id=name,
         doc_md=f"Collect the window with the collector `{name}`, and write the ledger.",
         outlets=COLLECTORS[name],
-        retries=2,
-        retry_delay=timedelta(seconds=5),
-        retry_exponential_backoff=2.0,
-        max_retry_delay=timedelta(seconds=15),
     )
     def collect(**context: Any) -> dict[str, Any]:
         from monitoring import dag_support
@@ -96,12 +90,14 @@ with DAG(
     dagrun_timeout=timedelta(hours=1),
     tags=["monitoring"],
     on_failure_callback=tell_watchdog,
+    # The waits between tries add up to less than half a minute, and dag_support doesn't retry a
+    # collector's try that was slow itself: its retries begin within two minutes.
     default_args={
         "owner": "monitoring",
         "retries": 2,
-        "retry_delay": timedelta(seconds=10),
+        "retry_delay": timedelta(seconds=5),
         "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=1),
+        "max_retry_delay": timedelta(seconds=15),
         "execution_timeout": timedelta(minutes=15),
     },
     params={
@@ -149,7 +145,9 @@ with DAG(
 
             return dag_support.score_policies(context)
 
+        # One wrong policy fails the task before, and must not silence the others.
         @task(
+            trigger_rule=TriggerRule.ALL_DONE,
             doc_md="Open and resolve alerts from the scores, in event time.",
             outlets=[_table("alert"), _table("alert_transition")],
         )
@@ -160,6 +158,7 @@ with DAG(
 
         # Level-triggered: what one run could not send, the next one does.
         @task(
+            trigger_rule=TriggerRule.ALL_DONE,
             doc_md="Tell receivers what is true now and what they were not told yet.",
             outlets=[_table("delivery"), _table("delivery_attempt")],
         )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
+from monitoring.evaluation_gap import catch_up_evaluation
 from monitoring.window import Window, resolve_window
 from userdb.errors import CollectionError, MonitoringError
 from userdb.ledger import CollectionReport
@@ -72,26 +73,42 @@ def collect(name: str, context: Context) -> dict[str, Any]:
 def score_policies(context: Context) -> dict[str, Any]:
     """Evaluate every policy over the run's window and the downtime that collectors made up for.
 
-    A backfill registers no policy versions: it looks at the past, and changes no definition.
+    A scheduled run also evaluates what earlier ones collected and did not come to evaluate. A
+    backfill registers no policy versions: it looks at the past, and changes no definition.
+
+    Raises:
+        AirflowFailException: a policy is wrong. The others are evaluated.
     """
     from monitoring import chain
 
     now = datetime.now(UTC)
     with _failure_told(context), _opened() as store:
         window = _collected_window(context, run_window(context, now))
+        if _run_type(context) == "scheduled":
+            window = catch_up_evaluation(window, store, max_catchup=MAX_CATCHUP)
         report: ScoreReport = chain.score_policies(
             window, store, now=now, register=_run_type(context) != "backfill"
         )
-        return {_WINDOW: _bounds(window), **report.as_dict()}
+        counts = {_WINDOW: _bounds(window), **report.as_dict()}
+        log.info("scored %s: %s", window, counts)
+        _raise_for_policies(report.errors)
+        return counts
 
 
 def update_alerts(context: Context) -> dict[str, Any]:
-    """Fold scores into alerts and their history."""
+    """Fold scores into alerts and their history.
+
+    Raises:
+        AirflowFailException: a policy's alerts could not be updated. The others' are.
+    """
     from monitoring import chain
 
     with _failure_told(context), _opened() as store:
         report: AlertReport = chain.update_alerts(store, now=datetime.now(UTC))
-        return report.as_dict()
+        counts: dict[str, Any] = report.as_dict()
+        log.info("alerts: %s", counts)
+        _raise_for_policies(report.errors)
+        return counts
 
 
 def notify(context: Context) -> dict[str, Any]:
@@ -109,7 +126,9 @@ def notify(context: Context) -> dict[str, Any]:
         )
     with _failure_told(context), _opened() as store:
         report: NotifyReport = chain.notify(store, now=datetime.now(UTC))
-        return report.as_dict()
+        counts: dict[str, Any] = report.as_dict()
+        log.info("notifications: %s", counts)
+        return counts
 
 
 def watch(context: Context) -> None:
@@ -211,7 +230,7 @@ def failures(context: Context) -> dict[str, str]:
 def reason(error: BaseException) -> str:
     """One line that says why, short enough for a message."""
     text = " ".join(str(error).split())
-    if not isinstance(error, MonitoringError):
+    if not isinstance(error, (MonitoringError, AirflowFailException)):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text if len(text) <= _REASON_LENGTH else f"{text[: _REASON_LENGTH - 1]}…"
 
@@ -276,6 +295,13 @@ def _collection_counts(report: CollectionReport) -> dict[str, Any]:
         "sources": {source.source: source.status for source in report.sources},
         "duration_s": round(report.duration_s, 3),
     }
+
+
+def _raise_for_policies(errors: Mapping[str, str]) -> None:
+    # not tried again: a definition doesn't get better by that, and the others' alerts would wait
+    if errors:
+        listed = "; ".join(f"{policy}: {why}" for policy, why in errors.items())
+        raise AirflowFailException(f"{len(errors)} policies are wrong: {listed}")
 
 
 def _raise_for_failed_sources(report: CollectionReport) -> None:

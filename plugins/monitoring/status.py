@@ -80,11 +80,12 @@ def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> St
     now = require_aware(now, "now")
     with store.read() as connection:
         firing = _count_by(connection, "firing")
-        deliveries = dict(
-            connection.execute(select(Delivery.status, func.count()).group_by(Delivery.status))
-            .tuples()
-            .all()
-        )
+        deliveries = {
+            row.status: row.number
+            for row in connection.execute(
+                select(Delivery.status, func.count().label("number")).group_by(Delivery.status)
+            )
+        }
         return Status(
             now=now,
             userdb=str(store.url),
@@ -182,11 +183,11 @@ def _last_failure(connection: Connection, name: str) -> Failure | None:
 
 def _count_by(connection: Connection, state: str) -> dict[str, int]:
     counts = connection.execute(
-        select(Alert.policy, func.count())
+        select(Alert.policy, func.count().label("number"))
         .where(Alert.state == state, Alert.superseded_at.is_(None))
         .group_by(Alert.policy)
     )
-    return dict(counts.tuples().all())
+    return {row.policy: row.number for row in counts}
 
 
 def _policies(
@@ -195,7 +196,7 @@ def _policies(
     definitions = current_policies(connection)
     states = connection.execute(
         select(PolicyState.policy, PolicyState.watermark).order_by(PolicyState.policy)
-    ).tuples()
+    )
     result = []
     for policy, minute in states:
         definition = definitions.get(policy)
