@@ -4,6 +4,7 @@
     ├── ConfigError                     a file or setting is not valid
     │   └── PolicyError                 ... a policy file; names file, line and field
     ├── NaiveDatetimeError              a datetime without a time zone reached userdb
+    ├── RowError                        a row that userdb's tables can't hold
     ├── WindowError                     a window that can't be processed
     ├── UserdbUnavailable               userdb can't be reached
     ├── SchemaError                     userdb's schema is older or newer than the code
@@ -28,6 +29,10 @@ class PolicyError(ConfigError):
 
 class NaiveDatetimeError(MonitoringError, ValueError):
     """A datetime without a time zone was given where an aware one is needed."""
+
+
+class RowError(MonitoringError, ValueError):
+    """A row has a column or a value that its table can't hold."""
 
 
 class WindowError(MonitoringError, ValueError):

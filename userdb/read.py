@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Boolean, Connection, Integer, Numeric, Select
+from sqlalchemy import Boolean, Connection, Float, Integer, Numeric, Select
 
 from userdb.store import Store
 
@@ -52,7 +52,7 @@ def read_columns(
         data = list(map(itemgetter(at), rows))
         if isinstance(column.type, Integer | Boolean):
             frame[name] = _integers(data, nullable=getattr(column, "nullable", False))
-        elif isinstance(column.type, Numeric):
+        elif isinstance(column.type, Numeric | Float):
             frame[name] = np.array(data, dtype=np.float64)
         else:
             convert = column.type.dialect_impl(dialect).result_processor(dialect, None)
