@@ -13,11 +13,15 @@ from typing import Any
 from sqlalchemy import Connection, Insert, literal_column, select
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from userdb.models import MonitorEvent
 
 #: SQLite allows 32,766 bound values in a statement.
 _BATCH = 5000
+#: MySQL's answers to a row that it won't take, which drivers don't all call data errors: null,
+#: out of range, wrong value or string, too long, invalid JSON, a CHECK, a trigger's SIGNAL.
+_REFUSED_CODES = frozenset({1048, 1264, 1292, 1366, 1406, 1644, 3140, 3819, 4025})
 
 
 @dataclass(frozen=True)
@@ -87,3 +91,11 @@ def _insert_new(connection: Connection) -> Insert:
         return sqlite_insert(MonitorEvent).on_conflict_do_nothing(index_elements=["event_id"])
     # INSERT IGNORE would also turn errors (text too long) into silently changed data
     return mysql_insert(MonitorEvent).on_duplicate_key_update(event_id=literal_column("event_id"))
+
+
+def refuses_row(error: DBAPIError) -> bool:
+    """Whether the database works and won't take a row, now or later."""
+    if isinstance(error, (DataError, IntegrityError)):
+        return True
+    arguments = getattr(error.orig, "args", ())
+    return bool(arguments) and arguments[0] in _REFUSED_CODES

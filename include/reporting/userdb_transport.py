@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from include.reporting.transport import TransportError
 from userdb.errors import MonitoringError
-from userdb.events import EventRecord, store_events
+from userdb.events import EventRecord, refuses_row, store_events
 from userdb.store import create_userdb_engine
 from userdb.url import UserdbUrl, resolve_url
 
@@ -46,13 +46,12 @@ class UserdbTransport:
         try:
             with self._connected().begin() as connection:
                 store_events(connection, events)
-        except (DataError, IntegrityError) as cause:
+        except DBAPIError as cause:
             raise TransportError(
-                f"userdb refuses the event: {cause.orig}", permanent=True
+                f"userdb can't be written to: {cause.orig}", permanent=refuses_row(cause)
             ) from cause
         except SQLAlchemyError as cause:
-            reason = getattr(cause, "orig", None) or cause
-            raise TransportError(f"userdb can't be written to: {reason}") from cause
+            raise TransportError(f"userdb can't be written to: {cause}") from cause
         except MonitoringError as cause:
             raise TransportError(str(cause)) from cause
         finally:

@@ -17,10 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from include.reporting.spool import SUFFIX, decode_event, default_spool
-from userdb.events import EventRecord, store_events
+from userdb.events import EventRecord, refuses_row, store_events
 from userdb.ledger import MAX_SAMPLES, Rejected, SourceReport
 from userdb.store import Store
 
@@ -161,7 +161,9 @@ def _store(
     try:
         events = [event for _, _, event in batch]
         result = store.write(lambda connection: store_events(connection, events))
-    except (DataError, IntegrityError) as error:
+    except DBAPIError as error:
+        if not refuses_row(error):
+            raise
         if len(batch) == 1:
             number, line, _ = batch[0]
             rejected.add(number, line, f"userdb refuses it: {error.orig}")
