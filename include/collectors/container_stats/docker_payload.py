@@ -1,0 +1,93 @@
+"""Docker Engine's JSON answers as ``Container`` and ``Usage``: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from include.collectors.container_stats import formulas
+from include.collectors.container_stats.formulas import count
+from include.collectors.container_stats.runtime import Container, Usage
+from userdb.times import require_aware
+
+#: States in which a container has processes, and so something to measure.
+MEASURABLE = frozenset({"running", "paused", "restarting"})
+
+
+def parse_time(text: object) -> datetime | None:
+    """A time of the engine's, to the microsecond; None for its "never" (the year 1)."""
+    if not isinstance(text, str) or not text or text.startswith("0001-"):
+        return None
+    return require_aware(datetime.fromisoformat(text), "a time of the engine's")
+
+
+def parse_inspect(answer: Mapping[str, Any], read_after_s: float) -> Container:
+    """The container that ``GET /containers/{id}/json`` describes, without usage.
+
+    Raises:
+        KeyError, TypeError, ValueError: the answer isn't one.
+    """
+    state: Mapping[str, Any] = answer["State"]
+    config: Mapping[str, Any] = answer.get("Config") or {}
+    # Docker says "none" where a check was switched off, Podman an empty text
+    health = state.get("Health") or {}
+    status = str(health.get("Status") or "").lower()
+    has_check = status not in ("", "none")
+    finished_at = parse_time(state.get("FinishedAt"))
+    exit_code = state.get("ExitCode")
+    return Container(
+        container_id=str(answer["Id"]),
+        name=str(answer["Name"]).removeprefix("/"),
+        image=str(config.get("Image") or answer.get("Image") or ""),
+        labels={str(key): str(value) for key, value in (config.get("Labels") or {}).items()},
+        state=str(state["Status"]).lower(),
+        restarts=count(answer.get("RestartCount")) or 0,
+        read_after_s=read_after_s,
+        health=status if has_check else None,
+        failing_streak=count(health.get("FailingStreak")) if has_check else None,
+        # before the first exit it says 0, which would be a success
+        exit_code=exit_code if finished_at is not None and isinstance(exit_code, int) else None,
+        oom_killed=bool(state["OOMKilled"]) if "OOMKilled" in state else None,
+        created_at=parse_time(answer.get("Created")),
+        started_at=parse_time(state.get("StartedAt")),
+        finished_at=finished_at,
+    )
+
+
+def parse_stats(answer: Mapping[str, Any]) -> Usage | None:
+    """What ``GET /containers/{id}/stats`` measured; None where it measured nothing.
+
+    The answer for a container without processes has the shape of any other, with zeros in it.
+    """
+    cpu_stats: Mapping[str, Any] = answer.get("cpu_stats") or {}
+    memory: Mapping[str, Any] = answer.get("memory_stats") or {}
+    blocks: Mapping[str, Any] = answer.get("blkio_stats") or {}
+    networks: Mapping[str, Any] | None = answer.get("networks")
+    cpu = formulas.cpu_counters(cpu_stats)
+    used, limit = formulas.memory_used(memory), count(memory.get("limit"))
+    if cpu is None and used is None:
+        return None
+    before = formulas.cpu_counters(answer.get("precpu_stats") or {})
+    throttling: Mapping[str, Any] = cpu_stats.get("throttling_data") or {}
+    entries = blocks.get("io_service_bytes_recursive")
+    return Usage(
+        cpu=cpu,
+        cpu_before=before,
+        memory_bytes=used,
+        memory_limit_bytes=limit,
+        memory_percent=formulas.memory_percent(used, limit),
+        pids=count((answer.get("pids_stats") or {}).get("current")),
+        network_rx_bytes=formulas.network_total(networks, "rx_bytes"),
+        network_tx_bytes=formulas.network_total(networks, "tx_bytes"),
+        block_read_bytes=formulas.block_total(entries, "read"),
+        block_write_bytes=formulas.block_total(entries, "write"),
+        throttled_periods=count(throttling.get("throttled_periods")),
+        throttled_ns=count(throttling.get("throttled_time")),
+    )
+
+
+def with_usage(container: Container, usage: Usage | None, read_after_s: float) -> Container:
+    """The container with what was measured of it, read at a later time."""
+    return replace(container, usage=usage, read_after_s=read_after_s)

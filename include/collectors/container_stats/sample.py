@@ -1,0 +1,79 @@
+"""A row of ``container_sample`` from what a runtime said now and at the previous sample: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from include.collectors.container_stats.formulas import cpu_percent, restarts_delta
+from include.collectors.container_stats.runtime import Container, CpuCounters, Usage
+
+_NOTHING = Usage()
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What the next sample needs of an earlier one of the same container."""
+
+    started_at: datetime | None
+    restarts: int
+    cpu: CpuCounters | None
+
+
+def sample_row(
+    container: Container,
+    previous: Previous | None,
+    *,
+    minute: int,
+    series_id: int,
+    observed_at: datetime,
+    since: datetime,
+) -> dict[str, Any]:
+    """The row's columns by name.
+
+    ``since`` is the time of the collection before this one: see ``restarts_delta``.
+    """
+    usage = container.usage or _NOTHING
+    before = usage.cpu_before
+    if previous is not None:
+        # counters begin anew at each start, and may have passed the old ones since
+        same_run = previous.started_at == container.started_at
+        before = previous.cpu if same_run and previous.cpu is not None else before
+    cpu = usage.cpu
+    return {
+        "minute": minute,
+        "series_id": series_id,
+        "observed_at": observed_at,
+        "container_id": container.container_id,
+        "state": container.state,
+        "health": container.health,
+        "failing_streak": container.failing_streak,
+        "exit_code": container.exit_code,
+        "oom_killed": container.oom_killed,
+        "started_at": container.started_at,
+        "finished_at": container.finished_at,
+        "restarts": container.restarts,
+        "restarts_delta": restarts_delta(
+            container.restarts,
+            None if previous is None else previous.restarts,
+            created_at=container.created_at,
+            since=since,
+        ),
+        "running": int(container.state == "running"),
+        "unhealthy": None if container.health is None else int(container.health == "unhealthy"),
+        "cpu_percent": cpu_percent(before, cpu),
+        "memory_bytes": usage.memory_bytes,
+        "memory_limit_bytes": usage.memory_limit_bytes,
+        "memory_percent": usage.memory_percent,
+        "pids": usage.pids,
+        "network_rx_bytes": usage.network_rx_bytes,
+        "network_tx_bytes": usage.network_tx_bytes,
+        "block_read_bytes": usage.block_read_bytes,
+        "block_write_bytes": usage.block_write_bytes,
+        "throttled_periods": usage.throttled_periods,
+        "throttled_ns": usage.throttled_ns,
+        "cpu_total_ns": cpu.total_ns if cpu else None,
+        "cpu_system_ns": cpu.system_ns if cpu else None,
+        "online_cpus": cpu.online_cpus if cpu else None,
+    }
