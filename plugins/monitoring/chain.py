@@ -68,9 +68,7 @@ def analyze_and_alert(
     return AnalysisReport(scores, alerts, notify(store, now=now) if send else None)
 
 
-def catch_up(
-    window: Window, store: Store, collector: str, *, max_catchup: timedelta
-) -> Window:
+def catch_up(window: Window, store: Store, collector: str, *, max_catchup: timedelta) -> Window:
     """``window``, begun earlier where the collector left a gap that ends at it.
 
     A gap reaches back to the last covered minute. Where nothing was collected within

@@ -128,9 +128,7 @@ def _score_policy(name: str, window: Window, store: Store) -> _Scored:
                         )
             touched += (low, high)
         _extend_ledger(connection, name, *asked)
-        connection.execute(
-            delete(Dirty).where(Dirty.token.in_([token.token for token in tokens]))
-        )
+        connection.execute(delete(Dirty).where(Dirty.token.in_([token.token for token in tokens])))
         low, high = min(touched), max(touched)
         connection.execute(
             update(PolicyState)

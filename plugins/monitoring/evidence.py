@@ -15,9 +15,7 @@ from userdb.models import PolicyScore
 _LONGEST = 24 * 60
 
 
-def read_evidence(
-    connection: Connection, policy: str, after: int, until: int
-) -> list[Interval]:
+def read_evidence(connection: Connection, policy: str, after: int, until: int) -> list[Interval]:
     """Stored intervals that touch (after, until], unclipped, by time."""
     rows = connection.execute(
         select(PolicyScore)
@@ -107,4 +105,3 @@ def replace_evidence(
 def _key(part: Interval) -> tuple[int, int, int, int, bytes]:
     values = part.values.astype("<f8").tobytes()
     return part.series, part.first, part.last, int(part.evaluation_class), values
-

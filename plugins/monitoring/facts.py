@@ -17,9 +17,6 @@ from userdb.store import Store
 
 #: Above so many series, rows are read for all of them and chosen in memory.
 _MAX_NAMED_SERIES = 500
-#: Ranges up to so many minutes are read on the transaction's own connection: opening another one
-#: costs more than it saves.
-_SHORT_RANGE = 24 * 60
 
 
 def read_matrix(
@@ -91,8 +88,7 @@ def _rows(
     ).where(table.c.minute >= first, table.c.minute < stop)
     if len(groups) <= _MAX_NAMED_SERIES:
         query = query.where(table.c.series_id.in_(sorted(groups)))
-    own = connection if stop - first <= _SHORT_RANGE else None
-    return read_columns(store, query, connection=own)
+    return read_columns(store, query, connection=connection)
 
 
 def _last_samples(

@@ -91,9 +91,7 @@ _ALL = (
     Signal("events.count", EVENT, "count", "events", "events that were reported", ("events",)),
     Signal("requests.count", REQUEST, "count", "requests", "requests in all", ("requests",)),
     *_request_counts(),
-    Signal(
-        "requests.bytes", REQUEST, "count", "bytes", "bytes sent to clients", ("bytes_sent",)
-    ),
+    Signal("requests.bytes", REQUEST, "count", "bytes", "bytes sent to clients", ("bytes_sent",)),
     Signal(
         "requests.latency",
         REQUEST,
@@ -110,9 +108,7 @@ _ALL = (
         "mean latency of the requests that have one",
         ("latency_sum_ms", "latency_count"),
     ),
-    Signal(
-        "requests.latency_max", REQUEST, "gauge", "ms", "slowest request", ("latency_max_ms",)
-    ),
+    Signal("requests.latency_max", REQUEST, "gauge", "ms", "slowest request", ("latency_max_ms",)),
     Signal(
         "containers.cpu_percent",
         CONTAINER,

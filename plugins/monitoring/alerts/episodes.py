@@ -44,8 +44,9 @@ def _write(
 ) -> None:
     transitions: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(
-        select(AlertTransition)
-        .where(AlertTransition.alert_id.in_(ids), AlertTransition.superseded_at.is_(None))
+        select(AlertTransition).where(
+            AlertTransition.alert_id.in_(ids), AlertTransition.superseded_at.is_(None)
+        )
     ):
         transitions.setdefault(row.alert_id, []).append(row)
     for rows in transitions.values():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -74,7 +75,7 @@ def update_alerts(store: Store, *, now: datetime) -> AlertReport:
     errors: dict[str, str] = {}
     for name in names:
         try:
-            found = store.write(lambda connection, name=name: _fold_policy(connection, name, now))
+            found = store.write(partial(_fold_policy, name=name, now=now))
         except Exception as error:  # one policy never stops the others
             errors[name] = f"{type(error).__name__}: {error}"
             continue
@@ -114,16 +115,12 @@ def _fold_policy(connection: Connection, name: str, now: datetime) -> dict[str, 
         _write_checkpoints(connection, checkpoints)
     changes = _reconcile(connection, name, transitions, begin, after, versions, now)
     connection.execute(
-        update(PolicyState)
-        .where(PolicyState.policy == name)
-        .values(fold_from=None, fold_to=None)
+        update(PolicyState).where(PolicyState.policy == name).values(fold_from=None, fold_to=None)
     )
     return changes
 
 
-def _checkpoint(
-    connection: Connection, name: str, fold_from: int
-) -> tuple[int, FoldState]:
+def _checkpoint(connection: Connection, name: str, fold_from: int) -> tuple[int, FoldState]:
     """The last evaluated range that ended by ``fold_from``: its end and the state there."""
     row = connection.execute(
         select(Evaluation.last_minute, Evaluation.state)
@@ -198,9 +195,7 @@ def _fold_row(
             if one.evaluation_class is EvaluationClass.UNKNOWN
         ]
         unknown += _unevaluated(part, row.first, policy.interval)
-        states, found = fold(
-            policy, states, clipped, sorted(unknown), part.after, part.until
-        )
+        states, found = fold(policy, states, clipped, sorted(unknown), part.after, part.until)
         transitions += found
     return states, transitions
 
@@ -280,7 +275,7 @@ def _reconcile(
     ]
     if new:
         connection.execute(insert(AlertTransition), new)
-        affected.update(row["alert_id"] for row in new)
+        affected.update(key[0] for key in wanted)
     write_episodes(connection, name, affected, versions, now)
     return {
         "pending": sum(row["to_state"] == "pending" for row in new),

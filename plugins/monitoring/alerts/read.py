@@ -79,6 +79,7 @@ def list_alerts(
     connection: Connection,
     *,
     state: str | None = None,
+    fired: bool | None = None,
     policy: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -88,6 +89,7 @@ def list_alerts(
 
     Args:
         state: pending, firing or resolved; None for all.
+        fired: only episodes that fired, or only those that never did; None for both.
         since: leave out episodes that had ended by then.
         until: leave out episodes that began then or later.
         limit: at most so many; None for all.
@@ -95,6 +97,8 @@ def list_alerts(
     query = _ALERT.where(Alert.superseded_at.is_(None))
     if state is not None:
         query = query.where(Alert.state == state)
+    if fired is not None:
+        query = query.where(Alert.fired_at.is_not(None) if fired else Alert.fired_at.is_(None))
     if policy is not None:
         query = query.where(Alert.policy == policy)
     if since is not None:

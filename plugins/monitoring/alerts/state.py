@@ -107,8 +107,9 @@ def fold(
     transitions: list[Transition] = []
     for series in sorted(set(evidence) | set(states)):
         walk = _Walk(policy, series, states.get(series))
-        for part in _segments(evidence.get(series, ()), unknown, after, until, policy.interval):
-            walk.step(part)
+        own = evidence.get(series, ())
+        for segment in _segments(own, unknown, after, until, policy.interval):
+            walk.step(segment)
         transitions += walk.transitions
         if walk.state is not None:
             end[series] = walk.state

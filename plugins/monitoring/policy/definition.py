@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from monitoring.duration import Duration
 from monitoring.policy.annotations import check_template
 from monitoring.policy.condition import Condition
-from monitoring.signals import FAMILIES, SIGNALS, Family, Signal
+from monitoring.signals import SIGNALS, Family, Signal
 
 MINUTE = timedelta(minutes=1)
 

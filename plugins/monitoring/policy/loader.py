@@ -113,4 +113,6 @@ def _policy(file: Path, locate: Locate, index: int, entry: Any) -> Policy:
     except ValidationError as error:
         raise invalid(file, locate, error, PolicyError, at) from None
     except ValueError as error:
-        raise PolicyError(f"{file}:{locate((*at, 'kind'))}: policies[{index}].kind: {error}") from None
+        raise PolicyError(
+            f"{file}:{locate((*at, 'kind'))}: policies[{index}].kind: {error}"
+        ) from None

@@ -14,6 +14,9 @@ from monitoring.policy.loader import Policies
 from userdb.models import PolicyState, PolicyVersion
 from userdb.times import to_minute
 
+#: A minute before all others: the first version rules all times before it too.
+_ALWAYS = -(2**40)
+
 
 @dataclass(frozen=True)
 class Version:
@@ -59,15 +62,14 @@ def current_policies(connection: Connection) -> dict[str, Policy | None]:
         select(PolicyVersion.policy, PolicyVersion.definition).where(PolicyVersion.id.in_(newest))
     )
     return {
-        row.policy: None if row.definition is None else parse_policy(row.definition)
-        for row in rows
+        row.policy: None if row.definition is None else parse_policy(row.definition) for row in rows
     }
 
 
 def segments(versions: Sequence[Version], after: int, until: int) -> Iterator[Segment]:
     """Split (after, until] by the version in force. Times before the first version use it."""
     for index, version in enumerate(versions):
-        starts = version.effective if index else min(version.effective, after)
+        starts = version.effective if index else _ALWAYS
         ends = versions[index + 1].effective if index + 1 < len(versions) else until
         low, high = max(after, starts), min(until, ends)
         if low < high:

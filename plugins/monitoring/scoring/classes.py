@@ -101,13 +101,14 @@ def intervals(scores: Scores, series_ids: Sequence[int]) -> list[Interval]:
     for column in np.flatnonzero(scores.classes.any(axis=0)).tolist():
         for start, stop, code in runs(scores.classes[:, column]):
             kind = EvaluationClass(code)
+            values = scores.values[start:stop, column].copy()
             found.append(
                 Interval(
                     series_ids[column],
                     int(scores.times[start]),
                     int(scores.times[stop - 1]),
                     kind,
-                    scores.values[start:stop, column].copy() if kind in _WITH_VALUES else _NO_VALUES,
+                    values if kind in _WITH_VALUES else _NO_VALUES,
                 )
             )
     return found

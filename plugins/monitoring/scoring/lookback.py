@@ -75,9 +75,7 @@ class Lookback:
             else:
                 result = np.where(use, cells, result)
         if how == "avg":
-            result = np.divide(
-                result, number, out=np.full(shape, np.nan), where=number > 0
-            )
+            result = np.divide(result, number, out=np.full(shape, np.nan), where=number > 0)
         return result
 
     def bound_to_life(

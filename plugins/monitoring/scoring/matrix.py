@@ -65,7 +65,11 @@ def build_matrix(
         last_before: groups that had a sample before ``first``, and when.
     """
     groups = sorted(
-        {group_of_series[series] for series in rows["series_id"].unique() if series in group_of_series}
+        {
+            group_of_series[series]
+            for series in rows["series_id"].unique()
+            if series in group_of_series
+        }
         | set(last_before)
     )
     position = {group: at for at, group in enumerate(groups)}

@@ -53,9 +53,7 @@ def _values(policy: ThresholdPolicy, matrix: SignalMatrix, look: Lookback) -> ND
     if signal.kind == "ratio":
         numerator, denominator = (look.sum(column) for column in columns)
         enough = denominator >= policy.min_samples
-        return np.divide(
-            numerator, denominator, out=np.full_like(numerator, np.nan), where=enough
-        )
+        return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=enough)
     (column,) = columns
     if signal.kind == "count":
         return look.aggregate(column, look.covered_cells(), policy.aggregate or "sum")

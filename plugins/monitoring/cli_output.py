@@ -1,0 +1,227 @@
+"""How the command line shows things: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from include.collectors.protocol import CollectionReport
+from monitoring.alerts.read import AlertRow, TransitionRow
+from monitoring.chain import COLLECTORS, AnalysisReport, collect
+from monitoring.signals import SIGNALS
+from monitoring.status import Status
+from monitoring.window import Window
+from userdb.errors import MonitoringError
+from userdb.store import Store
+
+_STYLES = {"firing": "bold red", "pending": "yellow", "resolved": "green"}
+
+console = Console(soft_wrap=False)
+
+
+def time_text(at: datetime | None) -> str:
+    """``2026-01-31 10:00Z``; a dash for None."""
+    return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"
+
+
+def label_text(labels: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in sorted(labels.items())) or "-"
+
+
+def value_text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def print_json(data: Any) -> None:
+    """Dataclasses, datetimes (RFC 3339) and containers of them, as indented JSON on stdout."""
+    print(json.dumps(_plain(data), indent=2, ensure_ascii=False))  # noqa: T201
+
+
+def _plain(data: Any) -> Any:
+    if is_dataclass(data) and not isinstance(data, type):
+        return _plain(asdict(data))
+    if isinstance(data, datetime):
+        return data.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(data, Mapping):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_plain(value) for value in data]
+    return data
+
+
+def print_collections(
+    store: Store, window: Window, now: datetime, names: Sequence[str] | None
+) -> bool:
+    """Collect ``window`` with each collector and show what came of it; false if any failed."""
+    table = Table(title=f"collected {window}")
+    for column in ("collector", "source", "status", "rows", "rejected", "late", "message"):
+        table.add_column(
+            column, justify="right" if column in ("rows", "rejected", "late") else "left"
+        )
+    ok = True
+    for name in names or COLLECTORS:
+        try:
+            report = collect(name, window, store, now=now, run_id="cli")
+        except MonitoringError as error:
+            ok = False
+            table.add_row(name, "*", "[bold red]failed", "0", "0", "0", str(error))
+            continue
+        ok &= report.ok
+        _add_report(table, name, report)
+    console.print(table)
+    return ok
+
+
+def _add_report(table: Table, name: str, report: CollectionReport) -> None:
+    for source in report.sources:
+        table.add_row(
+            name,
+            source.source,
+            "[green]ok" if source.status == "ok" else f"[bold red]{source.status}",
+            str(source.rows),
+            str(source.rejected),
+            str(source.late),
+            source.message or "",
+        )
+    if not report.sources:
+        table.add_row(name, "-", "nothing configured", "0", "0", "0", "")
+
+
+def print_analysis(report: AnalysisReport) -> bool:
+    """Show what the analysis did; false if a policy or a delivery failed."""
+    scores, alerts = report.scores, report.alerts
+    console.print(
+        f"scored {scores.policies} policies, {scores.evaluations} evaluations; "
+        f"{scores.breaching} series breach at the end, {scores.unknown} evaluations unknown",
+        highlight=False,
+    )
+    console.print(
+        f"alerts: {alerts.pending} pending, {alerts.firing} fired, {alerts.resolved} resolved, "
+        f"{alerts.superseded} transitions superseded",
+        highlight=False,
+    )
+    if report.notifications is not None:
+        told = report.notifications.as_dict()
+        text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
+        console.print(f"notifications: {text}", highlight=False)
+    errors = {**scores.errors, **alerts.errors}
+    for name, error in errors.items():
+        console.print(f"[bold red]{name}:[/] {error}", highlight=False, soft_wrap=True)
+    return not errors
+
+
+def print_alerts(rows: Sequence[AlertRow]) -> None:
+    table = Table()
+    for column in ("id", "state", "severity", "policy", "labels", "active", "fired", "resolved"):
+        table.add_column(column, no_wrap=column in ("id", "active", "fired", "resolved"))
+    table.add_column("value", justify="right")
+    for row in rows:
+        table.add_row(
+            row.id,
+            f"[{_STYLES.get(row.state, '')}]{row.state}",
+            row.severity,
+            row.policy,
+            label_text(row.labels),
+            time_text(row.active_at),
+            time_text(row.fired_at),
+            time_text(row.resolved_at),
+            value_text(row.value),
+        )
+    _wide().print(table)
+
+
+def print_alert(row: AlertRow, history: Sequence[TransitionRow]) -> None:
+    console.print(f"[bold]{row.policy}[/] {label_text(row.labels)}", highlight=False)
+    console.print(f"[{_STYLES.get(row.state, '')}]{row.state}[/], {row.severity}, id {row.id}")
+    for name, text in row.annotations.items():
+        console.print(f"{name}: {text}", highlight=False, markup=False, soft_wrap=True)
+    print_history(history)
+
+
+def print_history(rows: Sequence[TransitionRow]) -> None:
+    table = Table()
+    for column in ("at", "policy", "labels", "from", "to", "value", "reason", "known since"):
+        table.add_column(column, no_wrap=column in ("at", "known since"))
+    for row in rows:
+        table.add_row(
+            time_text(row.at),
+            row.policy,
+            label_text(row.labels),
+            row.from_state,
+            f"[{_STYLES.get(row.to_state, '')}]{row.to_state}",
+            value_text(row.value),
+            row.reason,
+            time_text(row.recorded_at),
+        )
+    _wide().print(table)
+
+
+def print_export(document: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    for name, rows in document.items():
+        table = Table(title=name)
+        for column in rows[0] if rows else ():
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*(str(_plain(value)) for value in row.values()))
+        _wide().print(table)
+
+
+def print_signals() -> None:
+    table = Table()
+    for column in ("signal", "kind", "unit", "labels", "meaning"):
+        table.add_column(column)
+    for signal in SIGNALS.values():
+        table.add_row(
+            signal.name, signal.kind, signal.unit, ", ".join(signal.family.labels), signal.meaning
+        )
+    console.print(table)
+
+
+def print_status(state: Status) -> None:
+    console.print(f"userdb: {state.userdb}", highlight=False, soft_wrap=True)
+    console.print(f"schema: {state.revision}", highlight=False)
+    table = Table(title="collectors, last 24 hours")
+    for column in ("collector", "last window", "covered", "missing", "rejected", "late", "failure"):
+        table.add_column(column)
+    for one in state.collectors:
+        shown = [str(window) for window in one.missing[:5]]
+        if len(one.missing) > len(shown):
+            shown.append(f"and {len(one.missing) - len(shown)} more")
+        failure = one.last_failure
+        table.add_row(
+            one.name,
+            "never" if one.last_ok is None else str(one.last_ok),
+            f"{one.covered_share:.1%}",
+            "\n".join(shown) or "-",
+            str(one.rejected_rows),
+            str(one.late_rows),
+            "-" if failure is None else f"{failure.source} {failure.window}: {failure.message}",
+        )
+    _wide().print(table)
+    policies = Table(title="policies")
+    for column in ("policy", "evaluated until", "present state", "firing"):
+        policies.add_column(column)
+    for row in state.policies:
+        policies.add_row(
+            row.policy,
+            time_text(row.watermark),
+            "[yellow]stale" if row.stale else "[green]good",
+            str(row.firing),
+        )
+    console.print(policies)
+    console.print(
+        f"{state.firing} alerts fire; {state.pending_deliveries} messages are on their way, "
+        f"{state.dead_deliveries} were given up",
+        highlight=False,
+    )
+
+
+def _wide() -> Console:
+    """Tables of ids and times stay whole where stdout is no terminal."""
+    return console if console.is_terminal else Console(width=220)

@@ -1,0 +1,340 @@
+"""From facts to alerts and their history, on both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from monitoring.alerts.export import export_document
+from monitoring.alerts.history import update_alerts
+from monitoring.alerts.read import alert_history, list_alerts
+from monitoring.evaluation import score_policies
+from monitoring.policy.loader import load_policies
+from monitoring.window import Window
+from sqlalchemy import delete, func, select
+
+from tests.monitoring.facts import LONG_AFTER, T0, cover, put_requests
+from userdb.errors import WindowError
+from userdb.migrate import upgrade
+from userdb.models import Alert, AlertTransition, Base, Dirty, Evaluation, PolicyScore, PolicyState
+from userdb.store import Store, open_store
+from userdb.times import from_minute
+
+POLICIES = """
+policies:
+  - name: timeouts
+    kind: threshold
+    signal: requests.timeouts
+    by: [service]
+    window: 2m
+    condition: "> 5"
+    recover: "< 2"
+    for: 2m
+    keep_firing_for: 3m
+    annotations: {summary: "{{ service }}: {{ value | number }} timeouts"}
+  - name: silence
+    kind: threshold
+    signal: requests.count
+    by: [service]
+    window: 3m
+    condition: "< 1"
+    forget: 10m
+"""
+
+
+def write_policies(folder: Path, text: str = POLICIES):
+    folder.mkdir(exist_ok=True)
+    (folder / "p.yaml").write_text(text)
+    return load_policies(folder)
+
+
+def run(store: Store, loaded, first: int, stop: int, now=LONG_AFTER, **options):
+    scores = score_policies(
+        Window.of_minutes(first, stop), store, now=now, loaded=loaded, **options
+    )
+    assert not scores.errors
+    report = update_alerts(store, now=now)
+    assert not report.errors
+    return report
+
+
+def export(store: Store):
+    with store.read() as connection:
+        return export_document(list_alerts(connection, limit=None), alert_history(connection))
+
+
+def timeouts(*minutes: int, each: int = 9):
+    return {T0 + m: {"requests": 10, "timeout": each, "ok": 10 - each} for m in minutes}
+
+
+def quiet(*minutes: int):
+    return {T0 + m: {"requests": 10, "ok": 10} for m in minutes}
+
+
+def steps(store: Store, policy: str = "timeouts"):
+    with store.read() as connection:
+        return [
+            ((row.at - from_minute(T0)) // timedelta(minutes=1), row.to_state)
+            for row in alert_history(connection, policy=policy)
+        ]
+
+
+def test_an_incident_opens_fires_and_resolves(store, tmp_path):
+    loaded = write_policies(tmp_path / "p")
+    put_requests(store, quiet(*range(20)) | timeouts(4, 5, 6, 7))
+    cover(store, T0 - 30, T0 + 20)
+    run(store, loaded, T0, T0 + 20)
+    # minute 4 is known at 5; the window of two minutes still breaches at 9 (minute 7 in it)
+    assert steps(store) == [(5, "pending"), (7, "firing"), (13, "resolved")]
+    with store.read() as connection:
+        (alert,) = list_alerts(connection, policy="timeouts")
+    assert alert.state == "resolved"
+    assert alert.labels == {"service": "sim"}
+    assert alert.annotations == {"summary": "sim: 18 timeouts"}
+    assert alert.value == 18
+
+
+def test_silence_opens_while_the_series_lives_and_ends_when_it_is_gone(store, tmp_path):
+    loaded = write_policies(tmp_path / "p")
+    put_requests(store, quiet(0, 1, 2))
+    cover(store, T0 - 30, T0 + 30)
+    run(store, loaded, T0, T0 + 30)
+    assert steps(store, "silence") == [(6, "pending"), (6, "firing"), (13, "resolved")]
+
+
+def test_a_window_nobody_collected_is_unknown_and_changes_nothing(store, tmp_path):
+    loaded = write_policies(tmp_path / "p")
+    put_requests(store, timeouts(*range(5)))
+    cover(store, T0 - 30, T0 + 5)
+    run(store, loaded, T0, T0 + 30)
+    assert steps(store) == [(1, "pending"), (3, "firing")]
+    with store.read() as connection:
+        assert [a.state for a in list_alerts(connection, policy="timeouts")] == ["firing"]
+        spans = connection.execute(
+            select(PolicyScore.first_minute, PolicyScore.last_minute).where(
+                PolicyScore.policy == "timeouts", PolicyScore.series_id == 0
+            )
+        ).all()
+    assert [tuple(span) for span in spans] == [(T0 + 6, T0 + 30)]
+
+
+def test_late_data_rewrites_history_and_keeps_what_was_known(store, tmp_path):
+    loaded = write_policies(tmp_path / "p")
+    put_requests(store, quiet(*range(20)))
+    cover(store, T0 - 30, T0 + 20)
+    early, late = LONG_AFTER, LONG_AFTER + timedelta(hours=1)
+    run(store, loaded, T0, T0 + 20, now=early)
+    assert steps(store) == []
+    put_requests(store, timeouts(4, 5, 6))
+    # another window is scored; the dirty minutes are taken in with it
+    cover(store, T0 + 20, T0 + 21)
+    run(store, loaded, T0 + 20, T0 + 21, now=late)
+    assert steps(store) == [(5, "pending"), (7, "firing"), (12, "resolved")]
+    put_requests(store, quiet(4, 5, 6))
+    run(store, loaded, T0 + 20, T0 + 21, now=late + timedelta(hours=1))
+    assert steps(store) == []
+    with store.read() as connection:
+        known = alert_history(connection, as_of=late)
+        assert [row.to_state for row in known] == ["pending", "firing", "resolved"]
+        assert alert_history(connection, as_of=early) == []
+        assert connection.scalar(select(func.count()).select_from(Dirty)) == 0
+        assert connection.scalar(select(Alert.superseded_at)) is not None
+
+
+def test_running_a_window_again_changes_no_row(store, tmp_path):
+    loaded = write_policies(tmp_path / "p")
+    put_requests(store, quiet(*range(20)) | timeouts(4, 5, 6, 7))
+    cover(store, T0 - 30, T0 + 20)
+    run(store, loaded, T0, T0 + 20)
+    before = _tables(store)
+    report = run(store, loaded, T0, T0 + 20, now=LONG_AFTER + timedelta(days=1))
+    assert (report.pending, report.superseded) == (0, 0)
+    assert _tables(store) == before
+
+
+def _tables(store: Store):
+    with store.read() as connection:
+        return {
+            model.__tablename__: connection.execute(
+                select(model.__table__).order_by(*model.__table__.primary_key)
+            ).all()
+            for model in (Alert, AlertTransition, PolicyScore, Evaluation, PolicyState)
+        }
+
+
+def test_a_window_that_ends_after_now_is_refused(store, tmp_path):
+    loaded = write_policies(tmp_path / "p")
+    with pytest.raises(WindowError, match="ends after now"):
+        run(store, loaded, T0, T0 + 5, now=from_minute(T0 + 4))
+
+
+def test_an_edit_begins_when_it_is_registered_and_a_backfill_registers_none(store, tmp_path):
+    loaded = write_policies(tmp_path / "p")
+    put_requests(store, timeouts(*range(40), each=4))
+    cover(store, T0 - 30, T0 + 40)
+    run(store, loaded, T0, T0 + 10, now=from_minute(T0 + 10))
+    assert steps(store) == [(2, "pending"), (4, "firing")]
+    stricter = write_policies(tmp_path / "p", POLICIES.replace('"> 5"', '"> 50"'))
+    run(store, stricter, T0 + 10, T0 + 20, now=from_minute(T0 + 20), register=False)
+    assert len(steps(store)) == 2
+    # registered at minute 25: evaluations after it are clear, those before stay as they are
+    run(store, stricter, T0 + 20, T0 + 25, now=from_minute(T0 + 25))
+    run(store, stricter, T0 + 25, T0 + 35, now=from_minute(T0 + 35))
+    assert steps(store) == [(2, "pending"), (4, "firing")]  # 8 is between: not recovered
+    put_requests(store, timeouts(*range(20), each=4))
+    run(store, stricter, T0, T0 + 20, now=from_minute(T0 + 36))
+    assert steps(store) == [(2, "pending"), (4, "firing")]
+
+
+def test_removing_a_policy_or_changing_its_identity_ends_its_alerts(store, tmp_path):
+    loaded = write_policies(tmp_path / "p")
+    put_requests(store, timeouts(*range(40)))
+    cover(store, T0 - 30, T0 + 40)
+    run(store, loaded, T0, T0 + 10, now=from_minute(T0 + 10))
+    by_route = write_policies(tmp_path / "p", POLICIES.replace("by: [service]", "by: [route]", 1))
+    run(store, by_route, T0 + 10, T0 + 12, now=from_minute(T0 + 12))
+    run(store, by_route, T0 + 12, T0 + 20, now=from_minute(T0 + 20))
+    assert sorted(steps(store)) == [
+        (1, "pending"),
+        (3, "firing"),
+        (13, "pending"),
+        (13, "resolved"),
+        (15, "firing"),
+    ]
+    (tmp_path / "p" / "p.yaml").write_text("policies: []")
+    gone = load_policies(tmp_path / "p")
+    run(store, gone, T0 + 20, T0 + 22, now=from_minute(T0 + 22))
+    run(store, gone, T0 + 22, T0 + 25, now=from_minute(T0 + 25))
+    assert steps(store)[-1] == (23, "resolved")
+
+
+def test_a_broken_policy_keeps_its_definition_and_the_others_are_scored(store, tmp_path):
+    loaded = write_policies(tmp_path / "p")
+    put_requests(store, timeouts(*range(20)))
+    cover(store, T0 - 30, T0 + 20)
+    run(store, loaded, T0, T0 + 10, now=from_minute(T0 + 10))
+    broken = write_policies(tmp_path / "p", POLICIES.replace('"> 5"', '"much"'))
+    report = score_policies(
+        Window.of_minutes(T0 + 10, T0 + 15), store, now=from_minute(T0 + 15), loaded=broken
+    )
+    (text,) = report.errors.values()
+    assert "p.yaml:8: policies[0].condition: 'much' is not a condition" in text
+    assert report.policies == 2
+    update_alerts(store, now=from_minute(T0 + 15))
+    assert steps(store) == [(1, "pending"), (3, "firing")]
+
+
+SPAN = 36
+
+
+@st.composite
+def histories(draw):
+    """Facts that arrive in steps, and windows to run after each step."""
+    values = draw(st.lists(st.sampled_from([None, 0, 0, 3, 9]), min_size=SPAN, max_size=SPAN))
+    gap = draw(st.integers(0, SPAN - 1)), draw(st.integers(0, 6))
+    batches = draw(st.lists(st.integers(0, 3), min_size=SPAN, max_size=SPAN))
+    cuts = sorted({0, SPAN, *draw(st.lists(st.integers(1, SPAN - 1), max_size=6))})
+    windows = list(zip(cuts, cuts[1:], strict=False))
+    orders = [draw(st.permutations(windows)) for _ in range(4)]
+    repeats = draw(st.lists(st.sampled_from(windows), max_size=3))
+    return values, gap, batches, orders, repeats
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def test_any_order_gives_the_same_history(dialect, request, tmp_path):
+    """Facts in any batches, windows in any order, repeated: the history is that of one run."""
+    loaded = write_policies(tmp_path / "p")
+    if dialect == "sqlite":
+        once, often = request.getfixturevalue("sqlite_store"), _second_sqlite(tmp_path)
+    else:
+        server = request.getfixturevalue("mariadb_server")
+        once, often = (
+            _migrated(server.create_database(f"history_{name}")) for name in ("once", "often")
+        )
+
+    @settings(
+        max_examples=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(histories())
+    def check(history):
+        values, (gap, length), batches, orders, repeats = history
+        facts = {
+            m: {"requests": 10, "timeout": value}
+            for m, value in enumerate(values)
+            if value is not None and not gap <= m < gap + length
+        }
+        uncovered = range(gap, gap + length)
+        for store in (once, often):
+            _clear(store)
+        put_requests(once, {T0 + m: counts for m, counts in facts.items()})
+        _cover_all(once, uncovered)
+        run(once, loaded, T0, T0 + SPAN)
+        for number, order in enumerate(orders):
+            put_requests(
+                often,
+                {T0 + m: counts for m, counts in facts.items() if batches[m] == number},
+            )
+            if number == 1:
+                _cover_all(often, uncovered)
+            for low, high in order:
+                run(often, loaded, T0 + low, T0 + high)
+        for low, high in repeats:
+            run(often, loaded, T0 + low, T0 + high)
+        assert export(often) == export(once)
+        assert _evidence(often) == _evidence(once)
+
+    check()
+    for store in (once, often):
+        store.close()
+
+
+def _evidence(store: Store):
+    """Intervals by label set: series ids depend on the order of arrival."""
+    from userdb.models import Series
+
+    with store.read() as connection:
+        marks = {
+            row.id: row.fingerprint
+            for row in connection.execute(select(Series.id, Series.fingerprint))
+        }
+        return sorted(
+            (
+                row.policy,
+                row.first_minute,
+                row.last_minute,
+                marks.get(row.series_id, ""),
+                row.evaluation_class,
+                row.extreme,
+                row.value_array or b"",
+            )
+            for row in connection.execute(select(PolicyScore.__table__))
+        )
+
+
+def _cover_all(store: Store, uncovered: range) -> None:
+    cover(store, T0 - 30, T0 + uncovered.start)
+    if uncovered.stop < SPAN:
+        cover(store, T0 + uncovered.stop, T0 + SPAN)
+
+
+def _second_sqlite(tmp_path: Path) -> Store:
+    return _migrated(f"sqlite:///{tmp_path / 'often.sqlite'}")
+
+
+def _migrated(url: str) -> Store:
+    store = open_store(url)
+    upgrade(store)
+    return store
+
+
+def _clear(store: Store) -> None:
+    def work(connection):
+        for table in Base.metadata.tables.values():
+            connection.execute(delete(table))
+
+    store.write(work)
