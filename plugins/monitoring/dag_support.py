@@ -168,7 +168,7 @@ def purge_raw_rows(context: Context) -> dict[str, Any]:
     now = datetime.now(UTC)
     keep = timedelta(days=context["params"]["raw_days"])
     with _failure_told(context), _opened() as store:
-        return {"deleted": dict(purge(store, now=now, keep=keep))}
+        return {"deleted": dict(purge(store, before=now - keep))}
 
 
 def clean_metadata(context: Context) -> dict[str, Any]:
