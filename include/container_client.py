@@ -2,7 +2,7 @@
 
     from include.container_client import report_container_status
 
-    report_container_status("sim-worker-3 was replaced", {"reason": "image"}, container="sim-worker-3")
+    report_container_status("was replaced", {"reason": "new image"}, container="sim-worker-3")
 
 Goes the same way as ``include.gateway_client``: to userdb, else to a spool file that the chain
 picks up later.

@@ -113,15 +113,14 @@ class ContainerStatsCollector:
                 untold = self._untold(rest, now, began, "one sample can't stand for this part of a")
                 record(connection, untold, self.family, run_id)
             sources = []
-            for host, outcome in zip(hosts, outcomes, strict=True):
-                if outcome.value is None:
-                    failed = SourceReport(
-                        host.name, "failed", message=_explain(host, outcome.error)
-                    )
-                    sources.append(failed)
+            for host in hosts:
+                if host.name in collected:
+                    sources.append(_collected_before(host))
+                elif (listing := outcomes[host.name].value) is not None:
+                    sources.append(self._store(connection, told, _Sighting(host, now, listing)))
                 else:
-                    sighting = _Sighting(host, now, outcome.value)
-                    sources.append(self._store(connection, told, sighting))
+                    why = _explain(host, outcomes[host.name].error)
+                    sources.append(SourceReport(host.name, "failed", message=why))
             report = _report(told, tuple(sources), now, began)
             record(connection, report, self.family, run_id)
             return report
