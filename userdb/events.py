@@ -97,5 +97,5 @@ def refuses_row(error: DBAPIError) -> bool:
     """Whether the database works and won't take a row, now or later."""
     if isinstance(error, (DataError, IntegrityError)):
         return True
-    arguments = getattr(error.orig, "args", ())
+    arguments: tuple[Any, ...] = getattr(error.orig, "args", ())
     return bool(arguments) and arguments[0] in _REFUSED_CODES
