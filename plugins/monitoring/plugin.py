@@ -6,6 +6,7 @@ is registered is imported where it is asked for, which only the API server does.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -16,11 +17,23 @@ class MonitoringPlugin(AirflowPlugin):  # type: ignore[misc]
 
     name = "monitoring"
 
+    @classmethod
+    def on_load(cls, *_args: Any, **_kwargs: Any) -> None:
+        """In the API server, import the API at once.
+
+        An error here is listed as the plugin's import error and the plugin is left out; later,
+        it would end the API server.
+        """
+        if "airflow.api_fastapi.main" in sys.modules:
+            _apps()
+
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:
-        from monitoring.api.app import create_app
-        from monitoring.api.auth import may_read
+        return _apps()
 
-        return [
-            {"name": "monitoring", "url_prefix": "/monitoring", "app": create_app(reader=may_read)}
-        ]
+
+def _apps() -> list[dict[str, Any]]:
+    from monitoring.api.app import create_app
+    from monitoring.api.auth import may_read
+
+    return [{"name": "monitoring", "url_prefix": "/monitoring", "app": create_app(reader=may_read)}]

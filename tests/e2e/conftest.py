@@ -1,0 +1,151 @@
+"""One real Airflow for all end-to-end tests: components, REST API, PostgreSQL metadata.
+
+It runs on its schedule all the while, as it would in production; tests use windows of hours ago
+and services of their own, which the scheduled runs don't touch.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from demo.supervisor import AirflowServer
+from tests.incident import Incident, whole_hours_ago
+from userdb.migrate import upgrade
+from userdb.store import Store, open_store
+
+DAG = "monitoring_chain"
+
+
+@dataclass
+class Receiver:
+    """A local HTTP server that keeps the JSON bodies that it is sent, by path."""
+
+    url: str
+    _received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def bodies(self, path: str) -> list[dict[str, Any]]:
+        return [body for at, body in list(self._received) if at == path]
+
+    def keep(self, path: str, body: dict[str, Any]) -> None:
+        self._received.append((path, body))
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The running Airflow, its userdb, and the files that its chain reads."""
+
+    server: AirflowServer
+    store: Store
+    incident: Incident
+    receiver: Receiver
+
+    def trigger(self, conf: Mapping[str, Any], dag_id: str = DAG) -> str:
+        """Trigger a run by hand over REST; returns its id."""
+        body = {"logical_date": None, "conf": dict(conf)}
+        run: dict[str, Any] = self.server.api.post(f"/dags/{dag_id}/dagRuns", body)
+        return str(run["dag_run_id"])
+
+    def finished(self, run_id: str, dag_id: str = DAG, timeout: float = 120) -> dict[str, Any]:
+        """Wait for a run to end; returns it, with its tasks' states under ``tasks``."""
+        run: dict[str, Any] = {}
+
+        def ended() -> bool:
+            run.update(self.server.api.get(f"/dags/{dag_id}/dagRuns/{run_id}"))
+            return run["state"] in ("success", "failed")
+
+        self.wait(ended, f"run {run_id} to end", timeout)
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        instances = self.server.api.get(path)["task_instances"]
+        return {**run, "tasks": {one["task_id"]: one["state"] for one in instances}}
+
+    def log_of(self, run_id: str, task_id: str, dag_id: str = DAG, attempt: int = 1) -> str:
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
+        return json.dumps(self.server.api.get(path))
+
+    def wait(self, done: Callable[[], bool], what: str, timeout: float = 120) -> None:
+        deadline = time.monotonic() + timeout
+        while not done():
+            self.server.check()
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {timeout:.0f} s in vain for {what}")
+            time.sleep(0.3)
+
+    def history(self, since: datetime, until: datetime) -> list[tuple[datetime, str]]:
+        """Transitions of the alert ``timeouts`` in [since, until), over our own HTTP API."""
+        result = []
+        query = {"policy": "timeouts", "from": since.isoformat(), "to": until.isoformat()}
+        for alert in self.server.api.get("//monitoring/api/v1/alerts", **query):
+            path = f"//monitoring/api/v1/alerts/{alert['id']}/history"
+            result += [
+                (datetime.fromisoformat(row["at"]), str(row["to_state"]))
+                for row in self.server.api.get(path)
+            ]
+        return sorted(result)
+
+    def anonymous(self, method: str, path: str, **headers: str) -> requests.Response:
+        """A request without credentials, or with those of ``headers``."""
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.request(method, self.server.url + path, headers=headers, timeout=30)
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    """Takes webhooks and the watchdog's messages."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            text = self.rfile.read(int(self.headers["Content-Length"]))
+            taken.keep(self.path, json.loads(text))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    taken = Receiver(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield taken
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Platform]:
+    """The running Airflow. Needs the markers ``airflow`` and ``e2e`` on the test."""
+    folder: Path = tmp_path_factory.mktemp("e2e")
+    incident = Incident(folder / "platform", whole_hours_ago(6))
+    incident.folder.mkdir()
+    incident.write()
+    url = f"sqlite:///{folder}/userdb.sqlite"
+    store = open_store(url)
+    upgrade(store)
+    environment = {
+        **incident.environment(url),
+        "MONITORING_WEBHOOK_URL": f"{receiver.url}/webhook",
+        "MONITORING_WATCHDOG_URL": f"{receiver.url}/watchdog",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
+    }
+    with AirflowServer(folder / "airflow", env=environment) as server:
+        running = Platform(server, store, incident, receiver)
+        running.wait(lambda: _parsed(server), "the DAGs to be parsed")
+        yield running
+    store.close()
+
+
+def _parsed(server: AirflowServer) -> bool:
+    found = {dag["dag_id"] for dag in server.api.get("/dags")["dags"]}
+    return {"monitoring_chain", "monitoring_upkeep"} <= found
