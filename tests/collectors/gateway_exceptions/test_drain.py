@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from include.collectors.gateway_exceptions import drain as draining
 from include.collectors.gateway_exceptions.drain import drain, spool_folders
 from include.reporting import SpoolTransport
-from include.reporting.spool import encode_event
+from include.reporting.spool import _lock_current, encode_event
 from tests.collectors.gateway_exceptions.counts import event, stored_ids
 from userdb.events import EventRecord, StoredEvents
 from userdb.store import Store
@@ -178,6 +178,33 @@ def test_a_writer_that_opened_the_file_before_the_claim_loses_nothing(
     collecting.join()
     drain(spool, store)
     assert stored_ids(store) == ["a", "b"]
+
+
+def test_a_line_that_is_being_written_during_the_claim_is_waited_for(
+    store: Store, spool: Path
+) -> None:
+    transport = SpoolTransport(spool)
+    transport.send([event("a")])
+    with transport.path().open("ab") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        collecting = threading.Thread(target=drain, args=(spool, store))
+        collecting.start()
+        while transport.path().exists():
+            time.sleep(0.005)
+        time.sleep(0.05)
+        writer.write(encode_event(event("b")))
+    collecting.join()
+    assert stored_ids(store) == ["a", "b"]
+
+
+def test_a_writer_notices_that_the_name_leads_to_another_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    with path.open("ab") as opened:
+        assert _lock_current(opened.fileno(), path)
+        path.rename(tmp_path / "x.jsonl.1.claimed")
+        assert not _lock_current(opened.fileno(), path)
+        path.touch()
+        assert not _lock_current(opened.fileno(), path)
 
 
 def test_a_file_that_cant_be_read_fails_its_source_after_the_others(
