@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
+
+from userdb.errors import UserdbUnavailable
 
 
-def userdb_uri() -> str | None:
-    """The connection's URI, or None where Airflow has none.
+def userdb_connection() -> dict[str, Any] | None:
+    """The connection's fields, named as in Airflow's JSON form, or None where Airflow has none.
+
+    Fields and not its URI, which is no SQLAlchemy URL: a SQLite path is percent-encoded in it.
 
     Outside Airflow's own processes the metadata database is asked only where AIRFLOW_HOME says
     that one is meant: otherwise merely importing Airflow would create one.
+
+    Raises:
+        UserdbUnavailable: Airflow could not say whether there is one. Taking the embedded file
+            then would split the data over two databases.
     """
-    if "airflow" not in sys.modules and not (
-        os.environ.get("AIRFLOW_HOME") or os.environ.get("AIRFLOW_CONN_USERDB")
-    ):
+    if "airflow" not in sys.modules and not os.environ.get("AIRFLOW_HOME"):
         return None
-    from airflow.exceptions import AirflowNotFoundException
     from airflow.sdk import BaseHook
-    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 
     try:
         connection = BaseHook.get_connection("userdb")
-    except (AirflowNotFoundException, AirflowRuntimeError):
+    except AirflowNotFoundException:
         return None
-    uri: str = connection.get_uri()
-    return uri
+    except AirflowRuntimeError as error:
+        raise UserdbUnavailable(
+            f"Airflow could not look up its connection userdb: {error}. "
+            "Try again, or set USERDB_URL."
+        ) from error
+    names = ("conn_type", "host", "login", "password", "schema", "port", "extra")
+    return {name: getattr(connection, name) for name in names}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Insert, literal_column, select, update
+from sqlalchemy.dialects.mysql import insert as mysql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from userdb.models import Series
 
@@ -32,18 +36,22 @@ def intern_series(
         for labels in label_sets
     }
     found = _ids(connection, family, list(wanted))
+    # sorted, so that processes which intern the same ones lock them in the same order
     missing = [mark for mark in sorted(wanted) if mark not in found]
     if missing:
-        insert = Series.__table__.insert()  # type: ignore[attr-defined]
-        insert = insert.prefix_with(
-            "OR IGNORE" if connection.dialect.name == "sqlite" else "IGNORE"
-        )
         connection.execute(
-            insert,
+            _insert_new(connection),
             [{"family": family, "fingerprint": mark, "labels": wanted[mark]} for mark in missing],
         )
         found |= _ids(connection, family, missing)
     return found
+
+
+def _insert_new(connection: Connection) -> Insert:
+    if connection.dialect.name == "sqlite":
+        return sqlite_insert(Series).on_conflict_do_nothing()
+    # INSERT IGNORE would also turn errors into silently changed data
+    return mysql_insert(Series).on_duplicate_key_update(family=literal_column("family"))
 
 
 def _ids(connection: Connection, family: str, marks: Sequence[str]) -> dict[str, int]:
@@ -62,26 +70,22 @@ def touch_series(connection: Connection, spans: Mapping[int, tuple[int, int]]) -
     """Widen the known life of series: id → (first minute, last minute) with a sample."""
     if not spans:
         return
-    rows = [
-        {"series": series, "first": first, "last": last}
-        for series, (first, last) in sorted(spans.items())
-    ]
     table = Series
-    connection.execute(
-        update(table)
-        .where(
-            table.id == bindparam("series"),
-            table.first_minute.is_(None) | (table.first_minute > bindparam("first")),
-        )
-        .values(first_minute=bindparam("first")),
-        rows,
-    )
-    connection.execute(
-        update(table)
-        .where(
-            table.id == bindparam("series"),
-            table.last_minute.is_(None) | (table.last_minute < bindparam("last")),
-        )
-        .values(last_minute=bindparam("last")),
-        rows,
-    )
+    for column, at, wider in (
+        (table.first_minute, 0, operator.gt),
+        (table.last_minute, 1, operator.lt),
+    ):
+        # series of one collection share few minutes: one statement a minute, not one a series
+        by_minute: dict[int, list[int]] = defaultdict(list)
+        for series, minutes in spans.items():
+            by_minute[int(minutes[at])].append(int(series))
+        for minute, ids in sorted(by_minute.items()):
+            for start in range(0, len(ids), _BATCH):
+                connection.execute(
+                    update(table)
+                    .where(
+                        table.id.in_(sorted(ids)[start : start + _BATCH]),
+                        column.is_(None) | wider(column, minute),
+                    )
+                    .values({column: minute})
+                )

@@ -3,6 +3,9 @@
 SQLite: write transactions begin with BEGIN IMMEDIATE (a deferred one that upgrades from read to
 write fails at once with "database is locked"), in WAL mode, waiting up to 60 s for the lock.
 MySQL: READ COMMITTED. Deadlocks, lock time-outs and lost connections are retried as a whole.
+
+The loop of ``Store.write`` is written here, and not tenacity's, because the client in users' own
+containers has no more than SQLAlchemy and a driver.
 """
 
 from __future__ import annotations
@@ -25,16 +28,41 @@ from userdb.url import UserdbUrl, parse_url, resolve_url
 T = TypeVar("T")
 
 _ATTEMPTS = 6
-#: MySQL: lock wait time-out, deadlock, server gone, lost connection.
-_RETRYABLE_CODES = frozenset({1205, 1213, 2006, 2013, 4031})
+#: No attempt begins later than so many seconds after the first: each may have waited for a lock.
+_PATIENCE_S = 100.0
+#: Lock wait time-out, deadlock, server shutting down, killed, gone, lost, idle for too long.
+_RETRYABLE_CODES = frozenset({1205, 1213, 1053, 1927, 2006, 2013, 4031})
 _READ_OPTION = "userdb_read"
+#: The same on every server. Above all strict: else text that is too long is cut in silence.
+_SQL_MODE = (
+    "STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
+    "NO_ENGINE_SUBSTITUTION"
+)
+#: What to do about errors of connecting, by the server's code.
+_ADVICE = {
+    1044: "Grant the user all rights on that database.",
+    1045: "Correct the user or the password.",
+    1049: "Create it: CREATE DATABASE … CHARACTER SET utf8mb4.",
+    1040: "Raise the server's max_connections, or run fewer tasks at once.",
+}
+
+
+def _code(error: DBAPIError) -> int | None:
+    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return code if isinstance(code, int) else None
+
+
+def _is_lost(error: DBAPIError) -> bool:
+    return error.connection_invalidated
 
 
 def _is_retryable(error: DBAPIError) -> bool:
-    if error.connection_invalidated:
-        return True
-    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    return code in _RETRYABLE_CODES or "database is locked" in str(error.orig)
+    # SQLite: "database is locked", "database table is locked", "database schema is locked"
+    return (
+        _is_lost(error)
+        or _code(error) in _RETRYABLE_CODES
+        or (isinstance(error, OperationalError) and "is locked" in str(error.orig))
+    )
 
 
 def create_userdb_engine(url: URL) -> Engine:
@@ -45,10 +73,21 @@ def create_userdb_engine(url: URL) -> Engine:
             isolation_level="READ COMMITTED",
             pool_pre_ping=True,
             pool_recycle=1800,
-            connect_args={"connect_timeout": 10, "local_infile": 1},
+            connect_args={
+                "connect_timeout": 10,
+                "local_infile": 1,
+                "init_command": f"SET SESSION sql_mode = '{_SQL_MODE}'",
+            },
         )
-    if url.database and url.database != ":memory:":
-        Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+    assert url.database is not None  # parse_url sees to it
+    folder = Path(url.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserdbUnavailable(
+            f"userdb's folder {folder} can't be created: {error.strerror}. "
+            "Create it, or point USERDB_URL elsewhere."
+        ) from error
     engine = create_engine(url, connect_args={"timeout": 60, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -89,47 +128,78 @@ class Store:
         Raises:
             UserdbUnavailable: userdb can't be reached.
         """
-        with self._connect(reading=True) as connection:
-            yield connection
+        try:
+            with self._connect(reading=True) as connection, connection.begin() as transaction:
+                yield connection
+                transaction.rollback()
+        except DBAPIError as error:
+            if not _is_lost(error):
+                raise
+            raise UserdbUnavailable(
+                f"userdb at {self.url} was lost while reading: {_reason(error)}. Try again."
+            ) from error
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one write transaction and return what it returns.
 
-        The whole of ``work`` is run again after a deadlock, a lock time-out or a lost
-        connection, so it must have no effect outside the transaction.
+        The whole of ``work`` is run again after a deadlock, a lock time-out or a connection that
+        was lost before the commit, so it must have no effect outside the transaction.
 
         Raises:
-            UserdbUnavailable: userdb can't be reached, or stays locked.
+            UserdbUnavailable: userdb can't be reached, stays locked, or the connection was lost
+                during the commit, so that nobody knows whether it was made.
         """
+        give_up = time.perf_counter() + _PATIENCE_S
         for attempt in range(1, _ATTEMPTS + 1):
+            committing = False
             try:
                 with self._connect(reading=False) as connection:
-                    return work(connection)
+                    transaction = connection.begin()
+                    result = work(connection)
+                    committing = True
+                    transaction.commit()
+                    return result
             except DBAPIError as error:
-                if attempt == _ATTEMPTS or not _is_retryable(error):
+                if committing and _is_lost(error):
+                    raise UserdbUnavailable(
+                        f"userdb at {self.url} was lost while committing: whether the change was "
+                        f"stored is not known ({_reason(error)})."
+                    ) from error
+                if not _is_retryable(error):
                     raise
+                if attempt == _ATTEMPTS or time.perf_counter() > give_up:
+                    raise UserdbUnavailable(
+                        f"userdb at {self.url} could not be written to in {attempt} attempts: "
+                        f"{_reason(error)}. See who holds a long transaction, and try again."
+                    ) from error
                 time.sleep(random.uniform(0, 0.05 * 2**attempt))
         raise AssertionError("unreachable")
 
     @contextmanager
     def _connect(self, *, reading: bool) -> Iterator[Connection]:
+        """A connection without a transaction, rolled back at the end if one is still open."""
         try:
             connection = self.engine.connect()
-        except OperationalError as error:
-            reason = error.orig.args[-1] if error.orig is not None and error.orig.args else error
+        except DBAPIError as error:
+            advice = _ADVICE.get(
+                _code(error) or 0, "Start the server, or point USERDB_URL at one that runs."
+            )
+            if self.is_sqlite:
+                advice = "Make the file readable and writable, or point USERDB_URL elsewhere."
             raise UserdbUnavailable(
-                f"userdb at {self.url} can't be reached: {reason}. "
-                "Start the server, or point USERDB_URL at one that runs."
+                f"userdb at {self.url} can't be reached: {_reason(error)}. {advice}"
             ) from error
+        except RuntimeError as error:
+            # PyMySQL without cryptography, where the server wants a password over plain TCP
+            raise UserdbUnavailable(f"userdb at {self.url} can't be reached: {error}") from error
         with connection:
             if reading:
                 connection.execution_options(**{_READ_OPTION: True})
-                with connection.begin() as transaction:
-                    yield connection
-                    transaction.rollback()
-            else:
-                with connection.begin():
-                    yield connection
+            yield connection
+
+
+def _reason(error: DBAPIError) -> object:
+    return error.orig.args[-1] if error.orig is not None and error.orig.args else error
 
 
 def open_store(url: str | None = None) -> Store:
