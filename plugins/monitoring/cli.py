@@ -16,6 +16,7 @@ from monitoring.window import Window, parse_time, refuse_future
 from userdb.errors import MonitoringError
 
 if TYPE_CHECKING:
+    from monitoring.alerts.read import TransitionRow
     from userdb.store import Store
 
 app = typer.Typer(
@@ -265,18 +266,16 @@ def alerts_export(
 
 def _history(
     policy_name: str | None, since: str | None, until: str | None, as_of: str | None
-) -> list[object]:
+) -> list[TransitionRow]:
     from monitoring.alerts.read import alert_history
 
     with _store() as store, store.read() as connection:
-        return list(
-            alert_history(
-                connection,
-                policy=policy_name,
-                since=None if since is None else parse_time(since, "--from"),
-                until=None if until is None else parse_time(until, "--to"),
-                as_of=None if as_of is None else parse_time(as_of, "--as-of"),
-            )
+        return alert_history(
+            connection,
+            policy=policy_name,
+            since=None if since is None else parse_time(since, "--from"),
+            until=None if until is None else parse_time(until, "--to"),
+            as_of=None if as_of is None else parse_time(as_of, "--as-of"),
         )
 
 

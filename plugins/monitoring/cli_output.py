@@ -11,13 +11,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from include.collectors.protocol import CollectionReport
 from monitoring.alerts.read import AlertRow, TransitionRow
 from monitoring.chain import COLLECTORS, AnalysisReport, collect
 from monitoring.signals import SIGNALS
 from monitoring.status import Status
 from monitoring.window import Window
 from userdb.errors import MonitoringError
+from userdb.ledger import CollectionReport
 from userdb.store import Store
 
 _STYLES = {"firing": "bold red", "pending": "yellow", "resolved": "green"}

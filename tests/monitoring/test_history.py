@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -237,7 +238,7 @@ def histories(draw):
     gap = draw(st.integers(0, SPAN - 1)), draw(st.integers(0, 6))
     batches = draw(st.lists(st.integers(0, 3), min_size=SPAN, max_size=SPAN))
     cuts = sorted({0, SPAN, *draw(st.lists(st.integers(1, SPAN - 1), max_size=6))})
-    windows = list(zip(cuts, cuts[1:], strict=False))
+    windows = list(pairwise(cuts))
     orders = [draw(st.permutations(windows)) for _ in range(4)]
     repeats = draw(st.lists(st.sampled_from(windows), max_size=3))
     return values, gap, batches, orders, repeats

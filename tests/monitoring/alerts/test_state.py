@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
@@ -215,7 +216,7 @@ def test_the_fold_equals_a_walk_of_one_evaluation_at_a_time_however_it_is_split(
     states: FoldState = {}
     transitions: list[Transition] = []
     bounds = [0, *cuts, len(classes)]
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise(bounds):
         after, until = start + (low - 1) * step, start + (high - 1) * step
         clipped = [one for part in parts if (one := clip(part, after, until, step)) is not None]
         spans = [(max(a, after + step), min(b, until)) for a, b in unknown]
