@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from tests import requirements
 from tests.servers.mariadb import MariaDbServer, run_mariadb
 from userdb.migrate import VERSION_TABLE, upgrade
 from userdb.models import Base
@@ -108,7 +108,7 @@ def _empty(store: Store) -> None:
 # --- which tests can't run here is decided in tests/requirements.py, and nowhere else ----------
 
 
+@pytest.hookimpl(trylast=True)  # after -m and -k: what was not asked for is not missing
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Hand the collected tests to ``tests.requirements``."""
-    if (Path(__file__).parent / "requirements.py").exists():
-        import_module("tests.requirements").select(config, items)
+    requirements.select(config, items)
