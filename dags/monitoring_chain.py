@@ -57,9 +57,9 @@ COLLECTORS = {
 
 
 def tell_watchdog(context: dict[str, Any]) -> None:
-    from monitoring import dag_support
+    from monitoring import run_failures
 
-    dag_support.tell_watchdog(context)
+    run_failures.tell_watchdog(context)
 
 
 def collector_task(name: str) -> Any:
@@ -178,9 +178,9 @@ with DAG(
         doc_md="Fails the run if any task failed, and says which one and why.",
     )
     def watcher(**context: Any) -> None:
-        from monitoring import dag_support
+        from monitoring import run_failures
 
-        dag_support.watch(context)
+        run_failures.watch(context)
 
     collected >> scored
     [*collected, scored, updated, notified] >> watcher()

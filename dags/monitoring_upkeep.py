@@ -16,8 +16,8 @@ DOCS = """
 
 Hourly, three tasks that don't depend on each other:
 
-- **purge_raw_rows** – deletes raw rows (requests, events, container samples) older than
-  `raw_days`. Counts per minute, scores, alerts and their history stay.
+- **purge_raw_rows** – deletes raw rows (requests and events) older than `raw_days`. What the
+  analysis reads stays: counts per minute, container samples; and so do alerts and their history.
 - **clean_metadata** – deletes what Airflow's own database holds from before `metadata_days` ago.
   Where Airflow's connection is set by environment variable, set `MONITORING_METADATA_URL` to the
   same value: Airflow hides its own from tasks.
@@ -26,9 +26,9 @@ Hourly, three tasks that don't depend on each other:
 
 
 def tell_watchdog(context: dict[str, Any]) -> None:
-    from monitoring import dag_support
+    from monitoring import run_failures
 
-    dag_support.tell_watchdog(context)
+    run_failures.tell_watchdog(context)
 
 
 with DAG(
@@ -59,7 +59,7 @@ with DAG(
             type="integer",
             minimum=1,
             title="Days to keep raw rows",
-            description="Older requests, events and container samples are deleted.",
+            description="Older requests and events are deleted; counts per minute stay.",
         ),
         "metadata_days": Param(
             30,

@@ -1,6 +1,6 @@
-"""A small incident on real files: a gateway's log, events in a spool, policies, settings.
+"""Small incidents on real files: a gateway's log, policies, settings.
 
-From minute 10 to 19 after its base, half of the requests to one service time out. The policy
+From minute 10 to 19 after an incident's start, half of the requests time out. The policy
 ``timeouts`` looks back two minutes and wants two minutes of breach, so that, in event time and
 whatever the order of runs, its alert is pending at 11, firing at 13 and resolved at 22 minutes.
 """
@@ -40,10 +40,14 @@ def whole_hours_ago(hours: int) -> datetime:
 
 @dataclass(frozen=True)
 class Incident:
-    """The incident's files below ``folder``; ``base`` is the first minute of its log."""
+    """Files below ``folder``; ``base`` is the first minute of the log.
+
+    ``starts`` are the starts of incidents, in minutes after the base.
+    """
 
     folder: Path
     base: datetime
+    starts: tuple[int, ...] = (0,)
 
     @property
     def log(self) -> Path:
@@ -52,10 +56,9 @@ class Incident:
     def at(self, minutes: int) -> datetime:
         return self.base + minutes * MINUTE
 
-    @property
-    def expected(self) -> list[tuple[datetime, str]]:
-        """The alert's transitions: event time, new state."""
-        return [(self.at(minutes), state) for minutes, state in EXPECTED]
+    def expected(self, start: int = 0) -> list[tuple[datetime, str]]:
+        """The transitions of the alert of one incident: event time, new state."""
+        return [(self.at(start + minutes), state) for minutes, state in EXPECTED]
 
     def window(self, first: int, stop: int) -> dict[str, str]:
         """The params of a run for the minutes [first, stop) after the base."""
@@ -100,7 +103,9 @@ class Incident:
         (self.folder / "sources.yaml").write_text(json.dumps(sources, indent=2))
 
     def _line(self, minute: int, second: int, *, timed_out: bool) -> str:
-        bad = timed_out and FIRST_BAD_MINUTE <= minute <= LAST_BAD_MINUTE
+        bad = timed_out and any(
+            start + FIRST_BAD_MINUTE <= minute <= start + LAST_BAD_MINUTE for start in self.starts
+        )
         at = (self.at(minute) + timedelta(seconds=second)).strftime("%d/%b/%Y:%H:%M:%S +0000")
         status = 504 if bad else 200
         return f'10.0.0.7 - - [{at}] "GET /simulations/7 HTTP/1.1" {status} 512 "-" "test"\n'

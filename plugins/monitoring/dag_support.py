@@ -2,29 +2,30 @@
 
 Each function is the whole body of one task. It reads the clock, asks ``resolve_window`` which
 window the run is for, opens userdb, makes one call into the chain and returns a few counts for
-XCom. A task that fails leaves a short reason in XCom, which the watcher and the watchdog tell.
+XCom. What becomes of a task that fails is in ``monitoring.run_failures``.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from monitoring.evaluation_gap import catch_up_evaluation
+from monitoring.run_failures import WINDOW, Context, failure_told
 from monitoring.window import Window, resolve_window
-from userdb.errors import CollectionError, MonitoringError
+from userdb.errors import CollectionError
 from userdb.ledger import CollectionReport
 from userdb.migrate import require_current
 from userdb.store import Store, open_store
 
 if TYPE_CHECKING:
-    from monitoring.chain import AlertReport, ScoreReport
+    from monitoring.alerts.history import AlertReport
+    from monitoring.evaluation import ScoreReport
     from monitoring.notify import NotifyReport
 
 log = logging.getLogger(__name__)
@@ -35,16 +36,6 @@ PERIOD = timedelta(minutes=5)
 MAX_CATCHUP = timedelta(hours=24)
 #: A try that took longer isn't tried again within the run: the next run makes up for it.
 MAX_RETRIED_SECONDS = 30.0
-
-_FAILURE = "failure"
-_WINDOW = "window"
-_REASON_LENGTH = 400
-
-Context = Mapping[str, Any]
-
-
-class ChainFailed(MonitoringError):
-    """Tasks of a run failed; the text says which ones, and why."""
 
 
 def collect(name: str, context: Context) -> dict[str, Any]:
@@ -58,11 +49,11 @@ def collect(name: str, context: Context) -> dict[str, Any]:
     from monitoring import chain
 
     now = datetime.now(UTC)
-    with _failure_told(context, retried_within_s=MAX_RETRIED_SECONDS), _opened() as store:
+    with failure_told(context, retried_within_s=MAX_RETRIED_SECONDS), _opened() as store:
         window = run_window(context, now)
         if _run_type(context) == "scheduled":
             window = chain.catch_up(window, store, name, max_catchup=MAX_CATCHUP)
-        context["ti"].xcom_push(key=_WINDOW, value=_bounds(window))
+        context["ti"].xcom_push(key=WINDOW, value=_bounds(window))
         report = chain.collect(name, window, store, now=now, run_id=context["run_id"])
         counts = _collection_counts(report)
         log.info("collected %s: %s", window, counts)
@@ -82,14 +73,14 @@ def score_policies(context: Context) -> dict[str, Any]:
     from monitoring import chain
 
     now = datetime.now(UTC)
-    with _failure_told(context), _opened() as store:
+    with failure_told(context), _opened() as store:
         window = _collected_window(context, run_window(context, now))
         if _run_type(context) == "scheduled":
             window = catch_up_evaluation(window, store, max_catchup=MAX_CATCHUP)
         report: ScoreReport = chain.score_policies(
             window, store, now=now, register=_run_type(context) != "backfill"
         )
-        counts = {_WINDOW: _bounds(window), **report.as_dict()}
+        counts = {WINDOW: _bounds(window), **report.as_dict()}
         log.info("scored %s: %s", window, counts)
         _raise_for_policies(report.errors)
         return counts
@@ -103,7 +94,7 @@ def update_alerts(context: Context) -> dict[str, Any]:
     """
     from monitoring import chain
 
-    with _failure_told(context), _opened() as store:
+    with failure_told(context), _opened() as store:
         report: AlertReport = chain.update_alerts(store, now=datetime.now(UTC))
         counts: dict[str, Any] = report.as_dict()
         log.info("alerts: %s", counts)
@@ -124,51 +115,20 @@ def notify(context: Context) -> dict[str, Any]:
         raise AirflowSkipException(
             f"this {_run_type(context)} run notifies nobody (param notify is {asked})"
         )
-    with _failure_told(context), _opened() as store:
+    with failure_told(context), _opened() as store:
         report: NotifyReport = chain.notify(store, now=datetime.now(UTC))
         counts: dict[str, Any] = report.as_dict()
         log.info("notifications: %s", counts)
         return counts
 
 
-def watch(context: Context) -> None:
-    """Fail, saying which tasks of the run failed and why.
-
-    Raises:
-        ChainFailed: always.
-    """
-    reasons = failures(context)
-    listed = "; ".join(f"{task}: {why}" for task, why in reasons.items())
-    raise ChainFailed(f"{len(reasons)} of the run's tasks failed: {listed}")
-
-
-def tell_watchdog(context: Context) -> None:
-    """Tell the watchdog that a DAG run failed: the DAGs' on_failure_callback; never raises."""
-    now = datetime.now(UTC)
-    try:
-        from monitoring.notify import watchdog
-
-        dag_id = context["dag"].dag_id
-        watchdog.tell(
-            what=dag_id,
-            run_id=str(context["run_id"]),
-            window=_window_text(context, now),
-            reasons=failures(context) or {dag_id: str(context.get("reason") or "unknown")},
-            now=now,
-        )
-    except Exception:
-        # a callback's error would only hide the failure that it is to tell
-        log.exception("the watchdog could not be told that run %s failed", context.get("run_id"))
-
-
 def purge_raw_rows(context: Context) -> dict[str, Any]:
     """Delete raw rows older than the param ``raw_days``."""
     from userdb.retention import purge
 
-    now = datetime.now(UTC)
-    keep = timedelta(days=context["params"]["raw_days"])
-    with _failure_told(context), _opened() as store:
-        return {"deleted": dict(purge(store, before=now - keep))}
+    before = datetime.now(UTC) - timedelta(days=context["params"]["raw_days"])
+    with failure_told(context), _opened() as store:
+        return {"deleted": dict(purge(store, before=before))}
 
 
 def clean_metadata(context: Context) -> dict[str, Any]:
@@ -177,7 +137,7 @@ def clean_metadata(context: Context) -> dict[str, Any]:
 
     now = datetime.now(UTC)
     before = now - timedelta(days=context["params"]["metadata_days"])
-    with _failure_told(context):
+    with failure_told(context):
         clean_in_subprocess(
             before=before, dag_id=context["dag"].dag_id, run_id=str(context["run_id"])
         )
@@ -188,8 +148,10 @@ def retry_deliveries(context: Context) -> dict[str, Any]:
     """Deliver what is due: messages that an earlier run could not deliver in its time."""
     from monitoring.notify import deliver
 
-    with _failure_told(context), _opened() as store:
-        return deliver(store, now=datetime.now(UTC)).as_dict()
+    with failure_told(context), _opened() as store:
+        report: NotifyReport = deliver(store, now=datetime.now(UTC))
+        counts: dict[str, Any] = report.as_dict()
+        return counts
 
 
 def run_window(context: Context, now: datetime) -> Window:
@@ -210,31 +172,6 @@ def run_window(context: Context, now: datetime) -> Window:
     )
 
 
-def failures(context: Context) -> dict[str, str]:
-    """Task id → why, for each task of the run that failed itself, the watcher aside."""
-    task_instance = context.get("ti")
-    if task_instance is None:
-        return {}
-    run_id = context["run_id"]
-    states = task_instance.get_task_states(dag_id=context["dag"].dag_id, run_ids=[run_id])
-    reasons = {}
-    for task_id, state in sorted(states.get(run_id, {}).items()):
-        if state == "failed" and task_id != "watcher":
-            reasons[task_id] = (
-                task_instance.xcom_pull(task_ids=task_id, key=_FAILURE)
-                or "it left no reason: killed, or lost with its worker; see its log"
-            )
-    return reasons
-
-
-def reason(error: BaseException) -> str:
-    """One line that says why, short enough for a message."""
-    text = " ".join(str(error).split())
-    if not isinstance(error, (MonitoringError, AirflowFailException)):
-        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text if len(text) <= _REASON_LENGTH else f"{text[: _REASON_LENGTH - 1]}…"
-
-
 @contextmanager
 def _opened() -> Iterator[Store]:
     store = open_store()
@@ -243,22 +180,6 @@ def _opened() -> Iterator[Store]:
         yield store
     finally:
         store.close()
-
-
-@contextmanager
-def _failure_told(context: Context, *, retried_within_s: float | None = None) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    except (Exception, AirflowTaskTimeout) as error:
-        why = reason(error)
-        context["ti"].xcom_push(key=_FAILURE, value=why)
-        took = time.perf_counter() - started
-        if retried_within_s is not None and took > retried_within_s:
-            raise AirflowFailException(
-                f"{why} (not tried again in this run, because this try took {took:.0f} s)"
-            ) from error
-        raise
 
 
 def _run_type(context: Context) -> str:
@@ -270,25 +191,16 @@ def _bounds(window: Window) -> list[str]:
     return [window.start.isoformat(), window.end.isoformat()]
 
 
-def _window_text(context: Context, now: datetime) -> str | None:
-    try:
-        return str(run_window(context, now))
-    except (MonitoringError, KeyError):
-        return None
-
-
 def _collected_window(context: Context, window: Window) -> Window:
     """``window``, extended to the earliest start that a collector of this run chose."""
-    chosen = context["ti"].xcom_pull(
-        task_ids=sorted(context["task"].upstream_task_ids), key=_WINDOW
-    )
+    chosen = context["ti"].xcom_pull(task_ids=sorted(context["task"].upstream_task_ids), key=WINDOW)
     starts = [datetime.fromisoformat(bounds[0]) for bounds in chosen or () if bounds]
     return Window(min([window.start, *starts]), window.end)
 
 
 def _collection_counts(report: CollectionReport) -> dict[str, Any]:
     return {
-        _WINDOW: [report.start.isoformat(), report.end.isoformat()],
+        WINDOW: [report.start.isoformat(), report.end.isoformat()],
         "rows": report.rows,
         "rejected": report.rejected,
         "late": report.late,

@@ -1,7 +1,7 @@
 """One real Airflow for all end-to-end tests: components, REST API, PostgreSQL metadata.
 
-It runs on its schedule all the while, as it would in production; tests use windows of hours ago
-and services of their own, which the scheduled runs don't touch.
+It runs on its schedule all the while, as it would in production; tests use windows of
+hours ago, one stretch of the log each, and a scheduled run changes nothing of what they expect.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,15 @@ import pytest
 import requests
 
 from demo.supervisor import AirflowServer
-from tests.incident import Incident, whole_hours_ago
+from tests.incident import MINUTE, Incident, whole_hours_ago
 from userdb.migrate import upgrade
 from userdb.store import Store, open_store
 
 DAG = "monitoring_chain"
+#: Starts of incidents that are long over, in minutes after the log's first one; one a test.
+BY_HAND, BY_REST, BY_CLI = OLD = (0, 120, 240)
+#: One more has begun so many minutes ago.
+RECENT = 32
 
 
 @dataclass
@@ -127,9 +131,11 @@ def receiver() -> Iterator[Receiver]:
 def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Platform]:
     """The running Airflow. Needs the markers ``airflow`` and ``e2e`` on the test."""
     folder: Path = tmp_path_factory.mktemp("e2e")
-    incident = Incident(folder / "platform", whole_hours_ago(6))
+    base = whole_hours_ago(8)
+    minutes = (datetime.now(UTC) - base) // MINUTE
+    incident = Incident(folder / "platform", base, (*OLD, minutes - RECENT))
     incident.folder.mkdir()
-    incident.write()
+    incident.write(minutes)
     url = f"sqlite:///{folder}/userdb.sqlite"
     store = open_store(url)
     upgrade(store)

@@ -1,0 +1,122 @@
+"""Why a DAG run failed: left by each task that fails, told by the watcher and to the watchdog."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
+
+from userdb.errors import ConfigError, MonitoringError, SchemaError, WindowError
+
+log = logging.getLogger(__name__)
+
+Context = Mapping[str, Any]
+
+#: XCom keys: why a task failed; the window that it was for.
+FAILURE = "failure"
+WINDOW = "window"
+
+_REASON_LENGTH = 400
+#: Trying again can't help.
+_PERMANENT = (ConfigError, SchemaError, WindowError)
+
+
+class ChainFailed(MonitoringError):
+    """Tasks of a run failed; the text says which ones, and why."""
+
+
+def watch(context: Context) -> None:
+    """Fail, saying which tasks of the run failed and why.
+
+    Raises:
+        ChainFailed: always.
+    """
+    reasons = failures(context)
+    listed = "; ".join(f"{task}: {why}" for task, why in reasons.items()) or "see their logs"
+    raise ChainFailed(f"{len(reasons)} of the run's tasks failed: {listed}")
+
+
+def tell_watchdog(context: Context) -> None:
+    """Tell the watchdog that a DAG run failed: the DAGs' on_failure_callback; never raises."""
+    now = datetime.now(UTC)
+    try:
+        from monitoring.notify import watchdog
+
+        dag_id = context["dag"].dag_id
+        watchdog.tell(
+            what=dag_id,
+            run_id=str(context["run_id"]),
+            window=_window_of(context),
+            reasons=failures(context) or {dag_id: str(context.get("reason") or "unknown")},
+            now=now,
+        )
+    except Exception:
+        # a callback's error would only hide the failure that it is to tell
+        log.exception("the watchdog could not be told that run %s failed", context.get("run_id"))
+
+
+def failures(context: Context) -> dict[str, str]:
+    """Task id → why, for each task of the run that failed itself, the watcher aside."""
+    task_instance = context.get("ti")
+    if task_instance is None:
+        return {}
+    run_id = context["run_id"]
+    states = task_instance.get_task_states(dag_id=context["dag"].dag_id, run_ids=[run_id])
+    reasons = {}
+    for task_id, state in sorted(states.get(run_id, {}).items()):
+        if state == "failed" and task_id != "watcher":
+            reasons[task_id] = (
+                task_instance.xcom_pull(task_ids=task_id, key=FAILURE)
+                or "it left no reason: killed, or lost with its worker; see its log"
+            )
+    return reasons
+
+
+def _window_of(context: Context) -> str | None:
+    task_instance = context.get("ti")
+    if task_instance is None:
+        return None
+    for task_id in context["dag"].task_ids:
+        bounds = task_instance.xcom_pull(task_ids=task_id, key=WINDOW)
+        if bounds:
+            return f"{bounds[0]} to {bounds[1]}"
+    return None
+
+
+def reason(error: BaseException) -> str:
+    """One line that says why, short enough for a message."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, (MonitoringError, AirflowFailException)):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= _REASON_LENGTH else f"{text[: _REASON_LENGTH - 1]}…"
+
+
+@contextmanager
+def failure_told(context: Context, *, retried_within_s: float | None = None) -> Iterator[None]:
+    """Leave the reason in XCom where the body fails, and don't try again what can't get better.
+
+    Args:
+        retried_within_s: a try that took longer is the last one.
+
+    Raises:
+        AirflowFailException: instead of the body's error, where another try is pointless.
+    """
+    started = time.perf_counter()
+    try:
+        yield
+    except (Exception, AirflowTaskTimeout) as error:
+        why = reason(error)
+        context["ti"].xcom_push(key=FAILURE, value=why)
+        if isinstance(error, _PERMANENT):
+            raise AirflowFailException(why) from error
+        took = time.perf_counter() - started
+        if retried_within_s is not None and took > retried_within_s:
+            raise AirflowFailException(
+                f"{why} (not tried again in this run, because this try took {took:.0f} s)"
+            ) from error
+        raise
