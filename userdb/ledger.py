@@ -14,10 +14,10 @@ from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
 
-from userdb.times import from_minute, to_minute
 from userdb.models import Collection, Dirty, PolicyState
+from userdb.times import from_minute, to_minute
 
 #: Rejected inputs kept as samples per source and collection.
 MAX_SAMPLES = 10
@@ -74,14 +74,34 @@ class CollectionReport:
         return sum(source.late for source in self.sources)
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A row of the ledger, in minutes counted from the first one that is asked for."""
+
+    attempt: str
+    source: str
+    ok: bool
+    within: slice
+
+
 def record(
     connection: Connection, report: CollectionReport, family: str, run_id: str | None
 ) -> None:
-    """Write a report to the ledger, and mark its window dirty where coverage may have changed."""
-    first, last = to_minute(report.start), to_minute(report.end) - 1
-    before = covered_minutes(connection, report.collector, first, last + 1)
+    """Write a report to the ledger, and mark its window dirty where coverage may have changed.
+
+    A report without sources leaves no trace: nothing was asked, so nothing is known.
+    """
+    if not report.sources:
+        return
+    first, stop = to_minute(report.start), to_minute(report.end)
+    earlier = _entries(connection, report.collector, first, stop)
+    window = slice(0, stop - first)
+    added = [
+        _Entry(report.attempt, source.source, source.status == "ok", window)
+        for source in report.sources
+    ]
     connection.execute(
-        Collection.__table__.insert(),  # type: ignore[attr-defined]
+        insert(Collection),
         [
             {
                 "attempt": report.attempt,
@@ -93,8 +113,12 @@ def record(
                 "row_count": source.rows,
                 "rejected": source.rejected,
                 "late": source.late,
-                "samples": [vars(sample) for sample in source.samples[:MAX_SAMPLES]] or None,
-                "message": source.message,
+                "samples": [
+                    {name: _storable(text) for name, text in vars(sample).items()}
+                    for sample in source.samples[:MAX_SAMPLES]
+                ]
+                or None,
+                "message": None if source.message is None else _storable(source.message),
                 "run_id": run_id,
                 "started_at": report.started_at,
                 "duration_s": report.duration_s,
@@ -102,14 +126,27 @@ def record(
             for source in report.sources
         ],
     )
-    after = covered_minutes(connection, report.collector, first, last + 1)
-    mark_dirty(connection, family, (first + np.flatnonzero(before != after)).tolist())
+    before = _coverage(earlier, stop - first)
+    changed = before != _coverage(earlier + added, stop - first)
+    # Attempts that run at once don't see each other, and may cover a minute only together: so
+    # the first success of a source counts as a change where the minute isn't covered yet.
+    known = _collected(earlier, stop - first)
+    for source in report.sources:
+        if source.status == "ok":
+            changed |= ~before & ~known.get(source.source, np.zeros_like(before))
+    mark_dirty(connection, family, (first + np.flatnonzero(changed)).tolist())
 
 
 def covered_minutes(
     connection: Connection, collector: str, first: int, stop: int
 ) -> NDArray[np.bool_]:
     """Whether each minute of [first, stop) is covered for ``collector``; shape (stop - first,)."""
+    if stop <= first:
+        return np.zeros(0, dtype=np.bool_)
+    return _coverage(_entries(connection, collector, first, stop), stop - first)
+
+
+def _entries(connection: Connection, collector: str, first: int, stop: int) -> list[_Entry]:
     table = Collection
     rows = connection.execute(
         select(table.attempt, table.source, table.status, table.window_start, table.window_end)
@@ -119,30 +156,51 @@ def covered_minutes(
             table.window_start < from_minute(stop),
         )
         .order_by(table.id)
-    ).all()
-    size = max(stop - first, 0)
-    attempts: dict[str, tuple[slice, set[str]]] = {}
+    )
+    return [
+        _Entry(
+            row.attempt,
+            row.source,
+            row.status == "ok",
+            slice(max(to_minute(row.window_start) - first, 0), to_minute(row.window_end) - first),
+        )
+        for row in rows
+    ]
+
+
+def _collected(entries: Iterable[_Entry], size: int) -> dict[str, NDArray[np.bool_]]:
+    """For each source the minutes at which any attempt collected it."""
     collected: dict[str, NDArray[np.bool_]] = {}
-    for row in rows:
-        low = max(to_minute(row.window_start) - first, 0)
-        within = slice(low, min(to_minute(row.window_end) - first, size))
-        attempts.setdefault(row.attempt, (within, set()))[1].add(row.source)
-        if row.status == "ok":
-            done = collected.setdefault(row.source, np.zeros(size, dtype=np.bool_))
-            done[within] = True
+    for entry in entries:
+        if entry.ok:
+            collected.setdefault(entry.source, np.zeros(size, dtype=np.bool_))[entry.within] = True
+    return collected
+
+
+def _coverage(entries: Iterable[_Entry], size: int) -> NDArray[np.bool_]:
+    entries = list(entries)
+    collected = _collected(entries, size)
+    attempts: dict[str, tuple[slice, set[str]]] = {}
+    for entry in entries:
+        attempts.setdefault(entry.attempt, (entry.within, set()))[1].add(entry.source)
     covered = np.zeros(size, dtype=np.bool_)
     for within, sources in attempts.values():
-        if all(source in collected for source in sources):
+        if sources <= collected.keys():
             covered[within] |= np.logical_and.reduce(
                 [collected[source][within] for source in sources]
             )
     return covered
 
 
+def _storable(text: str) -> str:
+    """``text`` with what is no Unicode (undecodable bytes of a log line) written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def spans(minutes: Iterable[int]) -> list[tuple[int, int]]:
     """Minutes as maximal inclusive spans, ascending."""
     result: list[tuple[int, int]] = []
-    for minute in sorted(set(minutes)):
+    for minute in sorted({int(minute) for minute in minutes}):
         if result and result[-1][1] + 1 == minute:
             result[-1] = (result[-1][0], minute)
         else:
@@ -163,7 +221,7 @@ def mark_dirty(connection: Connection, family: str, minutes: Sequence[int]) -> N
     ).all()
     if policies:
         connection.execute(
-            Dirty.__table__.insert(),  # type: ignore[attr-defined]
+            insert(Dirty),
             [
                 {
                     "token": uuid.uuid4().hex,
