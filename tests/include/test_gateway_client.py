@@ -121,7 +121,7 @@ _CYCLE["self"] = _CYCLE
         ({"level": "loud"}, {"level": "error"}, "level was 'loud'"),
         ({"level": None}, {"level": "error"}, "level was 'None'"),
         ({"level": _Unprintable()}, {"level": "error"}, "whose text can't be had"),
-        ({"occurred_at": datetime(2026, 3, 1)}, {}, "has no time zone"),  # noqa: DTZ001
+        ({"occurred_at": datetime(2026, 3, 1)}, {}, "has no time zone"),
         ({"occurred_at": 12}, {}, "is not a datetime"),
         ({"occurred_at": "yesterday"}, {}, "is not a time"),
         (

@@ -222,6 +222,18 @@ def test_userdb_transport_stores_on_both_dialects(store: Store) -> None:
     assert sorted(stored) == ["a", "b", "c", "d"]
 
 
+@pytest.mark.mariadb
+def test_the_pure_python_driver_that_containers_have_stores_too(mariadb_store: Store) -> None:
+    url = mariadb_store.url.url.set(drivername="mysql+pymysql")
+    transport = UserdbTransport(lambda: UserdbUrl(url, "test"))
+    for _ in range(2):
+        transport.send([event("a", message="仿真 🚨", detail={"a": 1}), event("b")])
+    transport.close()
+    with mariadb_store.read() as connection:
+        stored = connection.scalars(select(MonitorEvent.message)).all()
+    assert sorted(stored) == ["m", "仿真 🚨"]
+
+
 def test_a_locked_sqlite_is_waited_for_two_seconds(sqlite_store: Store) -> None:
     transport = UserdbTransport(lambda: sqlite_store.url)
     transport.send([event("before")])
