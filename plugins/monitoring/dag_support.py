@@ -2,7 +2,8 @@
 
 Each function is the whole body of one task. It reads the clock, asks ``resolve_window`` which
 window the run is for, opens userdb, makes one call into the chain and returns a few counts for
-XCom. What becomes of a task that fails is in ``monitoring.run_failures``.
+XCom. What becomes of a task that fails is in ``monitoring.run_failures``; imports that can fail
+are inside its hold, so that a broken installation is told like any other failure.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ def collect(name: str, context: Context) -> dict[str, Any]:
     Raises:
         CollectionError: a source failed. What the other sources gave is stored.
     """
-    from monitoring import chain
-
     now = datetime.now(UTC)
     with failure_told(context, retried_within_s=MAX_RETRIED_SECONDS), _opened() as store:
+        from monitoring import chain
+
         window = run_window(context, now)
         if _run_type(context) == "scheduled":
             window = chain.catch_up(window, store, name, max_catchup=MAX_CATCHUP)
@@ -70,10 +71,10 @@ def score_policies(context: Context) -> dict[str, Any]:
     Raises:
         AirflowFailException: a policy is wrong. The others are evaluated.
     """
-    from monitoring import chain
-
     now = datetime.now(UTC)
     with failure_told(context), _opened() as store:
+        from monitoring import chain
+
         window = _collected_window(context, run_window(context, now))
         if _run_type(context) == "scheduled":
             window = catch_up_evaluation(window, store, max_catchup=MAX_CATCHUP)
@@ -92,9 +93,9 @@ def update_alerts(context: Context) -> dict[str, Any]:
     Raises:
         AirflowFailException: a policy's alerts could not be updated. The others' are.
     """
-    from monitoring import chain
-
     with failure_told(context), _opened() as store:
+        from monitoring import chain
+
         report: AlertReport = chain.update_alerts(store, now=datetime.now(UTC))
         counts: dict[str, Any] = report.as_dict()
         log.info("alerts: %s", counts)
@@ -108,14 +109,14 @@ def notify(context: Context) -> dict[str, Any]:
     Raises:
         AirflowSkipException: the param ``notify`` is ``no``, or ``auto`` in a backfill.
     """
-    from monitoring import chain
-
     asked = context["params"].get("notify") or "auto"
     if asked == "no" or (asked == "auto" and _run_type(context) == "backfill"):
         raise AirflowSkipException(
             f"this {_run_type(context)} run notifies nobody (param notify is {asked})"
         )
     with failure_told(context), _opened() as store:
+        from monitoring import chain
+
         report: NotifyReport = chain.notify(store, now=datetime.now(UTC))
         counts: dict[str, Any] = report.as_dict()
         log.info("notifications: %s", counts)
@@ -124,20 +125,20 @@ def notify(context: Context) -> dict[str, Any]:
 
 def purge_raw_rows(context: Context) -> dict[str, Any]:
     """Delete raw rows older than the param ``raw_days``."""
-    from userdb.retention import purge
-
     before = datetime.now(UTC) - timedelta(days=context["params"]["raw_days"])
     with failure_told(context), _opened() as store:
+        from userdb.retention import purge
+
         return {"deleted": dict(purge(store, before=before))}
 
 
 def clean_metadata(context: Context) -> dict[str, Any]:
     """Delete what Airflow's metadata database holds from before ``metadata_days`` ago."""
-    from monitoring.airflow_metadata import clean_in_subprocess
-
     now = datetime.now(UTC)
     before = now - timedelta(days=context["params"]["metadata_days"])
     with failure_told(context):
+        from monitoring.airflow_metadata import clean_in_subprocess
+
         clean_in_subprocess(
             before=before, dag_id=context["dag"].dag_id, run_id=str(context["run_id"])
         )
@@ -146,9 +147,9 @@ def clean_metadata(context: Context) -> dict[str, Any]:
 
 def retry_deliveries(context: Context) -> dict[str, Any]:
     """Deliver what is due: messages that an earlier run could not deliver in its time."""
-    from monitoring.notify import deliver
-
     with failure_told(context), _opened() as store:
+        from monitoring.notify import deliver
+
         report: NotifyReport = deliver(store, now=datetime.now(UTC))
         counts: dict[str, Any] = report.as_dict()
         return counts
