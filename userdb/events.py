@@ -63,7 +63,7 @@ def store_events(connection: Connection, events: Sequence[EventRecord]) -> Store
     """Insert the events that are not stored yet; what is stored is never changed.
 
     Writers that store the same event at the same time leave it once. They may both count it as
-    stored: neither can see the other's row.
+    stored: neither can see the other's row. An id is known for as long as retention keeps its row.
 
     Raises:
         sqlalchemy.exc.DBAPIError: userdb refuses a row; nothing of this call is stored then.
