@@ -19,7 +19,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class StartError(Exception):
-    """A process did not come up; the text says which, why, and where its output is."""
+    """A process did not come up, or ended; the text says which, why, and where its output is."""
 
 
 def is_free(port: int) -> bool:
@@ -105,16 +105,20 @@ class Child:
         """
         deadline = time.monotonic() + timeout
         while not ready():
-            if not self.running:
-                raise StartError(
-                    f"{self.name} ended with code {self.process.returncode}: {self.last_words()}"
-                )
+            self.check()
             if time.monotonic() > deadline:
                 self.stop()
                 raise StartError(
                     f"{self.name} was not ready after {timeout:g} s: {self.last_words()}"
                 )
             time.sleep(0.05)
+
+    def check(self) -> None:
+        """Raise StartError where it has ended."""
+        if not self.running:
+            raise StartError(
+                f"{self.name} ended with code {self.process.returncode}: {self.last_words()}"
+            )
 
     def last_words(self) -> str:
         """The last lines that it printed, and the file with all of them."""

