@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
+from include.collectors.config import load_settings
 from include.collectors.run import run_collector
+from monitoring import evaluation
 from monitoring.alerts.history import AlertReport, update_alerts
-from monitoring.evaluation import ScoreReport, score_policies
+from monitoring.evaluation import ScoreReport
 from monitoring.notify import NotifyReport, notify, send_alert
+from monitoring.policy.cadence import refuse_short_windows
+from monitoring.policy.loader import Policies, load_policies
+from monitoring.signals import CONTAINER
 from monitoring.window import MINUTE, Window
 from userdb.ledger import CollectionReport, covered_minutes
 from userdb.store import Store
@@ -24,6 +30,7 @@ __all__ = [
     "catch_up",
     "collect",
     "notify",
+    "policies_in_use",
     "score_policies",
     "send_alert",
     "update_alerts",
@@ -47,6 +54,32 @@ def collect(
 ) -> CollectionReport:
     """Collect ``window`` with one collector: see ``include.collectors.run.run_collector``."""
     return run_collector(name, window, store, now=now, run_id=run_id)
+
+
+def policies_in_use(path: Path | str | None = None) -> Policies:
+    """The policies that are scored, and what is wrong with the others.
+
+    Raises:
+        PolicyError: there is no such folder or file.
+        ConfigError: the collectors' settings are not valid.
+    """
+    cadences = {CONTAINER.name: load_settings().container_stats.cadence}
+    return refuse_short_windows(load_policies(path), cadences)
+
+
+def score_policies(
+    window: Window, store: Store, *, now: datetime, register: bool = True
+) -> ScoreReport:
+    """Score the policies in use over ``window``: see ``monitoring.evaluation.score_policies``.
+
+    Raises:
+        WindowError: the window ends after ``now``.
+        PolicyError: there is no folder of policies.
+        ConfigError: the collectors' settings are not valid.
+    """
+    return evaluation.score_policies(
+        window, store, now=now, register=register, loaded=policies_in_use()
+    )
 
 
 def analyze_and_alert(

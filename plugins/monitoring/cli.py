@@ -286,9 +286,9 @@ def policy_check(
     ] = None,
 ) -> None:
     """Validate policies; every error names file, line and field."""
-    from monitoring.policy.loader import load_policies
+    from monitoring.chain import policies_in_use
 
-    loaded = load_policies(path)
+    loaded = policies_in_use(path)
     for error in loaded.errors:
         print(error, file=sys.stderr)  # noqa: T201
     Console().print(

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from monitoring.evidence import replace_evidence
 from monitoring.facts import read_matrix
 from monitoring.policy.definition import Policy
-from monitoring.policy.loader import Policies, load_policies
+from monitoring.policy.loader import Policies
 from monitoring.policy.versions import Version, read_versions, register_policies, segments
 from monitoring.scoring.classes import EvaluationClass, intervals
 from monitoring.scoring.registry import score
@@ -67,7 +67,7 @@ def score_policies(
     *,
     now: datetime,
     register: bool = True,
-    loaded: Policies | None = None,
+    loaded: Policies,
 ) -> ScoreReport:
     """Evaluate every policy at each of its times in (window.start, window.end], and again where
     facts changed since it was evaluated.
@@ -75,16 +75,14 @@ def score_policies(
     Args:
         register: store changed and removed policies as versions that begin ``now``; a
             backfill does not.
-        loaded: the policies; default: those of ``policies_path()``.
+        loaded: the policies; what is wrong with some is repeated in the report's errors.
 
     Raises:
         WindowError: the window ends after ``now``.
-        PolicyError: there is no folder of policies. One that is wrong is in the report's errors.
     """
     refuse_future(window, now)
-    current = load_policies() if loaded is None else loaded
-    errors = {f"policy file {number}": str(e) for number, e in enumerate(current.errors, 1)}
-    store.write(lambda connection: register_policies(connection, current, now=now, edits=register))
+    errors = {f"policy error {number}": str(e) for number, e in enumerate(loaded.errors, 1)}
+    store.write(lambda connection: register_policies(connection, loaded, now=now, edits=register))
     with store.read() as connection:
         names = connection.scalars(select(PolicyState.policy).order_by(PolicyState.policy)).all()
     scored: list[_Scored] = []
