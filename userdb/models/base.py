@@ -8,6 +8,8 @@ from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
 
 #: MySQL's default collation takes `Sim`, `sim` and `Sim ` for one string; label values are exact.
+#: utf8mb4_bin still takes the first and the last for one: where servers differ in the name of a
+#: collation that doesn't, migrations ask ``userdb.collation``.
 TABLE_OPTIONS: dict[str, Any] = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",

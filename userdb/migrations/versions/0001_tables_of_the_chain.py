@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from userdb.collation import exact_collation
 from userdb.types import BigId, Blob, Float64, Json, LongText, UtcDateTime
 
 revision = "0001"
@@ -14,15 +15,18 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-_OPTIONS: dict[str, Any] = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in (
-        ("engine", "InnoDB"),
-        ("charset", "utf8mb4"),
-        ("collate", "utf8mb4_bin"),
-    )
-}
+
+def _options() -> dict[str, Any]:
+    collation = exact_collation(op.get_bind().dialect)
+    return {
+        f"{dialect}_{option}": value
+        for dialect in ("mysql", "mariadb")
+        for option, value in (
+            ("engine", "InnoDB"),
+            ("charset", "utf8mb4"),
+            ("collate", collation),
+        )
+    }
 
 
 def _create_table(
@@ -31,14 +35,18 @@ def _create_table(
     indexes: dict[str, list[str]] | None = None,
     time_ordered: bool = False,
 ) -> None:
-    # MySQL can't roll back a CREATE TABLE: after an interrupted run, what is there is kept
-    if not sa.inspect(op.get_bind()).has_table(name):
+    # MySQL can't roll back a CREATE TABLE: what an interrupted run left is taken up. A table of
+    # somebody else's is not: creating ours fails then, and says why.
+    inspector = sa.inspect(op.get_bind())
+    columns = [item.name for item in items if isinstance(item, sa.Column)]
+    found = inspector.get_columns(name) if inspector.has_table(name) else []
+    if [column["name"] for column in found] != columns:
         options: dict[str, Any] = {"sqlite_with_rowid": False} if time_ordered else {}
-        op.create_table(name, *items, **_OPTIONS, **options)
+        op.create_table(name, *items, **_options(), **options)
     present = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(name)}
-    for index, columns in (indexes or {}).items():
+    for index, indexed in (indexes or {}).items():
         if index not in present:
-            op.create_index(index, name, columns)
+            op.create_index(index, name, indexed)
 
 
 def upgrade() -> None:
