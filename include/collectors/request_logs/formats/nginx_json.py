@@ -54,11 +54,8 @@ _URI = f"coalesce({_value('uri')}, split_part({_value('request')}, ' ', 2))"
 
 NGINX_JSON = LogFormat(
     name="nginx_json",
-    # an object: a line that holds a JSON array or number is as wrong as one that holds none
-    record=(
-        "CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' "
-        f"THEN json_extract_string(line, [{_PATHS}]) END"
-    ),
+    # json_type would parse each line once more; JSON that is no object is refused for its time
+    record=f"CASE WHEN json_valid(line) THEN json_extract_string(line, [{_PATHS}]) END",
     fields={
         "occurred_at": f"""coalesce(
             CASE WHEN try_cast({_TIME} AS DOUBLE) BETWEEN 0 AND 1e11
@@ -82,5 +79,5 @@ NGINX_JSON = LogFormat(
         # "a:1, b:2" after a retry, "a:1 : b:2" after an internal redirect: the last one answered
         "instance": f"regexp_extract({_value('upstream')}, '(\\S+)\\s*$', 1)",
     },
-    refusal="is not a JSON object",
+    refusal="is not JSON",
 )

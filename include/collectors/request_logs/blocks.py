@@ -1,0 +1,136 @@
+"""A log file's bytes in blocks of whole lines, and where in a big file to begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+#: Bytes read at once: what bounds the memory of a collection, whatever the file's size.
+BLOCK = 16 << 20
+#: A longer line is refused without being held in memory.
+MAX_LINE = 8 << 20
+#: Bytes looked at in one step of the search for a time, and the distance at which it ends.
+_PROBE = 64 << 10
+_CLOSE = 256 << 10
+#: Lines of one Arrow batch: DuckDB's threads share a block by batches.
+_BATCH = 32_768
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines. ``offset`` is that of the first byte, in the decompressed file.
+
+    ``too_long`` is the offset of a line that was skipped just before the block.
+    """
+
+    offset: int
+    data: bytes
+    too_long: int | None = None
+
+    def table(self) -> pa.Table:
+        """Columns ``byte_offset`` (int64) and ``line`` (text, with its newline)."""
+        data = np.frombuffer(self.data, dtype=np.uint8)
+        starts = np.concatenate(([0], np.flatnonzero(data == 10) + 1)).astype(np.int32)
+        lines = pa.Array.from_buffers(
+            pa.binary(), len(starts) - 1, [None, pa.py_buffer(starts), pa.py_buffer(self.data)]
+        )
+        try:
+            text = lines.cast(pa.string())
+        except pa.ArrowInvalid:
+            # offsets stay those of the bytes; only what is shown of the bad ones is changed
+            text = pa.array(
+                [line.decode("utf-8", "replace") for line in lines.to_pylist()], pa.string()
+            )
+        table = pa.table({"byte_offset": starts[:-1].astype(np.int64) + self.offset, "line": text})
+        return pa.Table.from_batches(table.to_batches(max_chunksize=_BATCH), table.schema)
+
+
+def read_blocks(
+    stream: BinaryIO, offset: int, stop: int | None, size: int = BLOCK
+) -> Iterator[Block]:
+    """Blocks of whole lines from ``stream``, which stands at ``offset``, the start of a line.
+
+    Nothing is read from ``stop`` on. A last line without its newline is left for later.
+    """
+    rest = b""
+    skipping: int | None = None
+    while True:
+        wanted = size if stop is None else min(size, stop - offset - len(rest))
+        data = stream.read(wanted) if wanted > 0 else b""
+        if not data:
+            return
+        if skipping is not None:
+            end = data.find(b"\n") + 1
+            if not end:
+                offset += len(data)
+                continue
+            offset += end
+            data = data[end:]
+        whole = rest + data
+        end = whole.rfind(b"\n") + 1
+        too_long, skipping = skipping, None
+        if end or too_long is not None:
+            yield Block(offset, whole[:end], too_long)
+        offset += end
+        rest = whole[end:]
+        if len(rest) > MAX_LINE:
+            skipping = offset
+            offset += len(rest)
+            rest = b""
+
+
+def seek_time(
+    stream: BinaryIO, size: int, target_us: int, latest_time: Callable[[bytes], int | None]
+) -> int:
+    """The offset of a line from which on every line of ``target_us`` or later is found.
+
+    Bisects the file by the times of its lines (``latest_time`` gives the latest of some whole
+    lines, in microseconds), so times must not lie further out of order than the caller allows for.
+    """
+    low, high = 0, size
+    while high - low > _CLOSE:
+        middle = (low + high) // 2
+        start, at = _probe(stream, middle, high, latest_time)
+        if at is None or at >= target_us:
+            high = middle
+        else:
+            low = start
+    return low
+
+
+def _probe(
+    stream: BinaryIO, offset: int, stop: int, latest_time: Callable[[bytes], int | None]
+) -> tuple[int, int | None]:
+    """Start and time of the first lines after ``offset`` that have one, before ``stop``."""
+    start = _next_line(stream, offset, stop)
+    while start < stop:
+        stream.seek(start)
+        data = stream.read(min(_PROBE, stop - start))
+        end = data.rfind(b"\n") + 1
+        if end:
+            at = latest_time(data[:end])
+            if at is not None:
+                return start, at
+            start += end
+        else:
+            start = _next_line(stream, start + len(data), stop)
+    return start, None
+
+
+def _next_line(stream: BinaryIO, offset: int, stop: int) -> int:
+    """The offset after the first newline from ``offset`` on; ``stop`` where there is none."""
+    stream.seek(offset)
+    while offset < stop:
+        # not readline: where a log was truncated under its writer, a "line" may be a hole of GiBs
+        data = stream.read(min(_PROBE, stop - offset))
+        if not data:
+            break
+        end = data.find(b"\n") + 1
+        if end:
+            return offset + end
+        offset += len(data)
+    return stop

@@ -1,0 +1,334 @@
+"""The collector request_logs: gateways' log files into request_log and request_minute."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from monitoring.window import Window
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from include.collectors.registry import register
+from include.collectors.request_logs.blocks import read_blocks, seek_time
+from include.collectors.request_logs.coverage import Extent, Held, collected_before, held_by
+from include.collectors.request_logs.files import (
+    GZIP_ERRORS,
+    FoundFiles,
+    LogFile,
+    broken_gzip,
+    distinct,
+    open_files,
+)
+from include.collectors.request_logs.identity import KnownFile, identify, note_read
+from include.collectors.request_logs.lock import source_lock
+from include.collectors.request_logs.parse import ParsedFile, Parser
+from include.collectors.request_logs.replace import FAMILY, replace_minutes
+from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
+from userdb.errors import CollectionError
+from userdb.ledger import MAX_SAMPLES, CollectionReport, Rejected, SourceReport, record
+from userdb.store import Store
+from userdb.times import from_minute
+
+#: How far lines may lie out of order beyond ``lateness`` (buffered logs, clocks set a bit).
+_DISORDER = timedelta(minutes=5)
+#: A file last written so long before a range can't hold lines of it, whatever its clock.
+_LONG_BEFORE_S = 3600
+
+
+@dataclass(frozen=True)
+class _Range:
+    """What is read for a window, in microseconds since 1970: [low, high), and around it."""
+
+    window: Window
+    low: int
+    high: int
+    allowance: int
+
+    @property
+    def window_us(self) -> tuple[int, int]:
+        return self.window.first_minute * 60_000_000, self.high
+
+
+@dataclass(frozen=True)
+class _Collected:
+    """What came of a source: its report, and which minutes of the window it can tell of."""
+
+    report: SourceReport
+    known: NDArray[np.bool_]
+
+    def status(self, minute: int) -> str:
+        if self.report.status == "failed":
+            return "failed"
+        return "ok" if self.known[minute] else "unavailable"
+
+
+@register("request_logs")
+class RequestLogs:
+    """Reads each source's files from ``lateness`` before the window, and replaces file by file.
+
+    A source that can't be read is a failed row of the report, and nothing stored of it is changed.
+    Where its files no longer hold the window, the row says ``unavailable`` for the part that they
+    don't hold, unless that was collected before.
+    """
+
+    name = "request_logs"
+    family = FAMILY
+
+    def __init__(self, settings: RequestLogsSettings) -> None:
+        self._settings = settings
+
+    def collect(
+        self, window: Window, store: Store, *, now: datetime, run_id: str | None = None
+    ) -> CollectionReport:
+        """See ``include.collectors.protocol.Collector``.
+
+        Raises:
+            ConfigError: a source names an unknown format, or a route a regex that isn't valid.
+            UserdbUnavailable: userdb can't be reached.
+        """
+        started = time.perf_counter()
+        low = window.extended(self._settings.lateness).first_minute
+        span = _Range(
+            window,
+            low * 60_000_000,
+            window.stop_minute * 60_000_000,
+            (self._settings.lateness + _DISORDER) // timedelta(microseconds=1),
+        )
+        collected = [
+            self._collect_source(source, span, store, now) for source in self._settings.sources
+        ]
+
+        def report(first: int, stop: int, sources: tuple[SourceReport, ...]) -> CollectionReport:
+            return CollectionReport(
+                collector=self.name,
+                start=from_minute(window.first_minute + first),
+                end=from_minute(window.first_minute + stop),
+                sources=sources,
+                started_at=now,
+                duration_s=time.perf_counter() - started,
+            )
+
+        size = window.stop_minute - window.first_minute
+        cuts = [
+            0,
+            *(
+                at
+                for at in range(1, size)
+                if any(found.status(at) != found.status(at - 1) for found in collected)
+            ),
+            size,
+        ]
+        parts = [
+            report(
+                first, stop, tuple(_part(found, first, last=stop == size) for found in collected)
+            )
+            for first, stop in pairwise(cuts)
+        ]
+
+        def work(connection: Connection) -> None:
+            for part in parts:
+                record(connection, part, self.family, run_id)
+
+        store.write(work)
+        return report(0, size, tuple(found.report for found in collected))
+
+    def _collect_source(
+        self, source: LogSource, span: _Range, store: Store, now: datetime
+    ) -> _Collected:
+        window = span.window
+        size = window.stop_minute - window.first_minute
+        with Parser(source, self._settings) as parser:
+            try:
+                with source_lock(store, source.name), open_files(source) as found:
+                    return _SourceRun(source, span, store, now, parser).run(found)
+            except CollectionError as error:
+                return _Collected(
+                    SourceReport(source.name, "failed", message=str(error)),
+                    np.zeros(size, dtype=np.bool_),
+                )
+
+
+def _part(found: _Collected, minute: int, *, last: bool) -> SourceReport:
+    """A source's row for a part of the window; the last part's has the counts of all."""
+    report, status = found.report, found.status(minute)
+    message = None if status == "ok" and report.status == "unavailable" else report.message
+    if not last:
+        return SourceReport(report.source, status, message=message)
+    return SourceReport(
+        report.source,
+        status,
+        report.rows,
+        report.rejected,
+        report.late,
+        report.samples,
+        message,
+    )
+
+
+class _SourceRun:
+    """One collection of one source, its files open and its lock held."""
+
+    def __init__(
+        self, source: LogSource, span: _Range, store: Store, now: datetime, parser: Parser
+    ) -> None:
+        self._source = source
+        self._span = span
+        self._store = store
+        self._now = now
+        self._parser = parser
+        self._failures: list[str] = []
+        self._rows = self._rejected = self._late = 0
+        self._samples: list[Rejected] = []
+
+    def run(self, found: FoundFiles) -> _Collected:
+        for unreadable in found.unreadable:
+            if not found.files or not self._is_long_past(unreadable.modified):
+                self._fail(unreadable.path, unreadable.message)
+        extents = []
+        for file in distinct(found.files):
+            first = self._parser.first_time(file.head) if file.identity else None
+            extents.append(Extent(file, None if first is None else first / 1e6))
+        wanted = [extent for extent in extents if self._may_hold(extent)]
+        files = [extent.file for extent in wanted]
+        known = identify(self._store, self._source.name, files, self._now)
+        for extent, stored in zip(wanted, known, strict=True):
+            self._collect_file(extent.file, stored)
+        return self._result(held_by(extents) if extents else None)
+
+    def _is_long_past(self, modified: float | None) -> bool:
+        return modified is not None and modified + _LONG_BEFORE_S < self._span.low / 1e6
+
+    def _may_hold(self, extent: Extent) -> bool:
+        """Whether a file may hold lines of the range, as far as its name tag and head tell."""
+        file = extent.file
+        if not file.identity:
+            return False
+        if extent.first is None:
+            return not self._is_long_past(file.modified)
+        if extent.first * 1e6 > self._span.high + self._span.allowance:
+            return False
+        # a plain file is searched at no cost; and a file that claims to be older than its lines
+        # was written by another clock
+        past = file.compressed and extent.first <= file.modified
+        return not (past and self._is_long_past(file.modified))
+
+    def _collect_file(self, file: LogFile, known: KnownFile) -> None:
+        if not file.compressed and file.size < known.size:
+            self._fail(file.path, _shrunk(known.size))
+            return
+        try:
+            parsed = self._parse(file)
+        except GZIP_ERRORS as error:
+            self._fail(file.path, broken_gzip(error))
+            return
+        except OSError as error:
+            self._fail(file.path, f"can't be read: {error.strerror or error}")
+            return
+        if file.was_truncated():
+            self._fail(file.path, "was truncated while it was being read; collect again")
+            return
+        if parsed.rejected and not parsed.lines:
+            why = f"{parsed.samples[0].why}: {parsed.samples[0].text!r}" if parsed.samples else ""
+            self._fail(
+                file.path,
+                f"has no line of format {self._source.format}, the first {why}; "
+                "set the source's format to what the gateway writes",
+            )
+            return
+        window, span = self._span.window, self._span
+        replaced = replace_minutes(
+            self._store,
+            self._parser.connection,
+            source=self._source.name,
+            file_id=known.id,
+            first=span.low // 60_000_000,
+            window_first=window.first_minute,
+            stop=window.stop_minute,
+        )
+        if parsed.read_to > known.size:
+            self._store.write(
+                lambda connection: note_read(connection, known, file, parsed.read_to, self._now)
+            )
+        counted = self._parser.connection.execute(
+            f"SELECT coalesce(sum(requests), 0)::BIGINT FROM part "
+            f"WHERE minute >= {window.first_minute}"
+        ).fetchone()
+        self._rows += counted[0] if counted else 0
+        self._late += replaced.late
+        self._rejected += parsed.rejected
+        self._samples += [
+            Rejected(f"{file.path}@{sample.where}", sample.why, sample.text)
+            for sample in parsed.samples
+        ]
+
+    def _parse(self, file: LogFile) -> ParsedFile:
+        span = self._span
+        stream = file.stream()
+        start = 0
+        if not file.compressed:
+            start = seek_time(
+                stream, file.size, span.low - span.allowance, self._parser.latest_time
+            )
+            stream.seek(start)
+        return self._parser.parse(
+            read_blocks(stream, start, None if file.compressed else file.size),
+            span.low,
+            span.high,
+            window_us=span.window_us,
+            stop_us=span.high + span.allowance,
+        )
+
+    def _fail(self, path: Path, message: str) -> None:
+        self._failures.append(f"{path} {message}")
+
+    def _result(self, held: Held | None) -> _Collected:
+        first, stop = self._span.window.first_minute, self._span.window.stop_minute
+        status, message = "ok", None
+        known = np.zeros(stop - first, dtype=np.bool_) if held is None else held.mask(first, stop)
+        if self._failures:
+            status = "failed"
+            message = (
+                f"request_logs source {self._source.name!r}: {'; '.join(self._failures)}. "
+                "What is stored of it was not changed; the window is unknown until it can be read"
+            )
+        elif held is not None and not known.all():
+            with self._store.read() as connection:
+                known |= collected_before(
+                    connection, RequestLogs.name, self._source.name, first, stop
+                )
+            if not known.all():
+                status = "unavailable"
+                message = _not_held(self._source, held)
+        return _Collected(
+            SourceReport(
+                self._source.name,
+                status,
+                self._rows,
+                self._rejected,
+                self._late,
+                tuple(self._samples[:MAX_SAMPLES]),
+                message,
+            ),
+            known,
+        )
+
+
+def _shrunk(size: int) -> str:
+    return (
+        f"is shorter than when it was last read ({size} bytes): it is being copied, or was cut; "
+        "collect again when it is whole"
+    )
+
+
+def _not_held(source: LogSource, held: Held) -> str:
+    until = "" if held.stop is None else f", and end at {from_minute(held.stop):%Y-%m-%dT%H:%MZ}"
+    return (
+        f"request_logs source {source.name!r}: its files hold what was logged since "
+        f"{from_minute(held.first):%Y-%m-%dT%H:%MZ}{until}; the rest of the window was rotated "
+        "away, or not logged. Put the rotated files back where paths finds them, if they exist"
+    )

@@ -1,0 +1,89 @@
+"""Service and route of a request, as DuckDB expressions over its normalised fields."""
+
+from __future__ import annotations
+
+import duckdb
+
+from include.collectors.request_logs.settings import LogSource, RouteMapping, ServiceMapping
+from userdb.errors import ConfigError
+
+_HOST = "regexp_replace(lower(host), ':\\d+$', '')"
+#: Numbers, UUIDs and hexadecimal digits from 16 on.
+_ID = "/(?:\\d+|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{16,})(/|$)"
+
+
+def quoted(text: str) -> str:
+    """``text`` as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _below(prefix: str) -> str:
+    bare = prefix.rstrip("/")
+    if not bare:
+        return "starts_with(path, '/')"
+    return f"(path = {quoted(bare)} OR starts_with(path, {quoted(bare + '/')}))"
+
+
+def service_sql(mapping: ServiceMapping) -> str:
+    """An expression for the service: text or null."""
+    parts = []
+    cases = []
+    for rule in mapping.rules:
+        conditions = []
+        if rule.host is not None:
+            conditions.append(f"{_HOST} GLOB {quoted(rule.host.lower())}")
+        if rule.prefix is not None:
+            conditions.append(_below(rule.prefix))
+        cases.append(f"WHEN {' AND '.join(conditions)} THEN {quoted(rule.name)}")
+    if cases:
+        parts.append(f"CASE {' '.join(cases)} END")
+    if mapping.field is not None:
+        parts.append(_HOST if mapping.field == "host" else mapping.field)
+    elif mapping.name is None:
+        # a gateway that names services in its log is believed without being told to
+        parts.append("service")
+    if mapping.name is not None:
+        parts.append(quoted(mapping.name))
+    return f"coalesce({', '.join(parts)}, NULL)"
+
+
+def route_sql(mapping: RouteMapping) -> str:
+    """An expression for the route: text or null."""
+    cases = [
+        f"WHEN {_below(rule.prefix)} THEN {quoted(rule.name)}"
+        if rule.prefix is not None
+        else f"WHEN regexp_matches(path, {quoted(rule.regex or '')}) THEN {quoted(rule.name)}"
+        for rule in mapping.rules
+    ]
+    parts = [f"CASE {' '.join(cases)} END"] if cases else []
+    parts.append("route")
+    if mapping.template:
+        parts.append(template_sql("path"))
+    return f"coalesce({', '.join(parts)}, NULL)"
+
+
+def template_sql(path: str) -> str:
+    """An expression for ``path`` with every segment that is an id written as ``{id}``."""
+    # twice: ids in a row share their slash, and RE2 has no lookahead
+    once = f"regexp_replace({path}, '{_ID}', '/{{id}}\\1', 'g')"
+    twice = f"regexp_replace({once}, '{_ID}', '/{{id}}\\1', 'g')"
+    # most segments that are ids hold a digit; a regexp on every path is what costs
+    return f"CASE WHEN regexp_matches({path}, '[0-9]|[a-fA-F]{{16}}') THEN {twice} ELSE {path} END"
+
+
+def require_valid(source: LogSource, connection: duckdb.DuckDBPyConnection) -> None:
+    """Try the mapping's expressions: RE2 takes less than Python's ``re``.
+
+    Raises:
+        ConfigError: a regular expression is not valid.
+    """
+    for rule in source.route.rules:
+        if rule.regex is None:
+            continue
+        try:
+            connection.execute("SELECT regexp_matches('', ?)", [rule.regex]).fetchall()
+        except duckdb.Error as cause:
+            raise ConfigError(
+                f"request_logs source {source.name!r}: route {rule.name!r}: the regex "
+                f"{rule.regex!r} is not valid in RE2 syntax (no lookaround): {cause}"
+            ) from None

@@ -1,0 +1,303 @@
+"""Replace what userdb holds of one source file in a range of minutes by what was parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection, String, cast, delete, func, select
+
+from include.collectors.request_logs.parse import SUMS
+from userdb.bulk import bulk_insert
+from userdb.ledger import mark_dirty, spans
+from userdb.models import RequestLog, RequestMinute, Series
+from userdb.read import read_columns
+from userdb.series import Labels, fingerprint, intern_series, touch_series
+from userdb.store import Store
+from userdb.times import from_minute
+
+FAMILY = "request"
+#: Rows inserted in one transaction; as many may be deleted in it. SQLite's must stay short.
+_ROWS_SQLITE = 9_000
+_ROWS_SERVER = 100_000
+#: Columns of request_minute beside its key.
+_COUNTS = [
+    *(name for name in SUMS if name != "latency_us"),
+    "latency_sum_ms",
+    "latency_max_ms",
+]
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What replacing did: minutes changed, and requests that were new before the window."""
+
+    changed: int
+    late: int
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """What one transaction replaces: raw rows in [low_us, high_us), and whole minutes."""
+
+    low_us: int
+    high_us: int
+    minutes: tuple[int, ...]
+
+
+def replace_minutes(
+    store: Store,
+    parsed: duckdb.DuckDBPyConnection,
+    *,
+    source: str,
+    file_id: int,
+    first: int,
+    window_first: int,
+    stop: int,
+) -> Replaced:
+    """Make userdb hold of ``file_id``, in the minutes [first, stop), what ``parsed`` holds.
+
+    ``parsed`` has the tables that ``Parser.parse`` fills. Minutes that are the same already are
+    not written. Each transaction leaves whole minutes, raw rows before counts, and marks them.
+    """
+    fresh, labels = _fresh(parsed, source)
+    stored = _stored(store, file_id, first, stop)
+    counted = _different(fresh, stored)
+    raw = _different(
+        parsed.execute(
+            "SELECT minute, count(*) AS requests, sum(byte_offset)::BIGINT AS offsets "
+            "FROM request GROUP BY minute"
+        ).df(),
+        _stored_raw(store, file_id, first, stop),
+    )
+    limit = _ROWS_SQLITE if store.is_sqlite else _ROWS_SERVER
+    for part in _slices(parsed, fresh, counted | raw, limit):
+        rows = _raw_rows(parsed, part, source, file_id)
+        minutes = fresh[fresh["minute"].isin(part.minutes)]
+        dirty = [minute for minute in part.minutes if minute in counted]
+
+        def work(
+            connection: Connection,
+            part: _Slice = part,
+            rows: pd.DataFrame = rows,
+            minutes: pd.DataFrame = minutes,
+            dirty: Sequence[int] = dirty,
+        ) -> None:
+            _replace_raw(connection, file_id, part, rows)
+            if dirty:
+                _replace_counts(connection, file_id, minutes, dirty, labels)
+                mark_dirty(connection, FAMILY, dirty)
+
+        store.write(work)
+    return Replaced(len(counted), _late(fresh, stored, window_first))
+
+
+def _fresh(
+    parsed: duckdb.DuckDBPyConnection, source: str
+) -> tuple[pd.DataFrame, dict[str, Labels]]:
+    """Parsed counts by ``minute`` and ``mark`` (a label set's fingerprint), and the label sets."""
+    labels: dict[str, Labels] = {}
+    marks = []
+    known = parsed.execute("SELECT DISTINCT service, route, instance FROM part").fetchall()
+    for service, route, instance in known:
+        present = {
+            name: value
+            for name, value in (
+                ("service", service),
+                ("route", route),
+                ("instance", instance),
+                ("source", source),
+            )
+            if value
+        }
+        mark = fingerprint(present)
+        labels[mark] = present
+        marks.append((service, route, instance, mark))
+    frame = pd.DataFrame(marks, columns=["service", "route", "instance", "mark"], dtype="object")
+    parsed.register("label_marks", frame)
+    try:
+        sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in SUMS)
+        counts = parsed.execute(
+            f"""
+            SELECT part.minute, mark, {sums}, max(latency_max_ms) AS latency_max_ms
+            FROM part JOIN label_marks known
+                ON part.service IS NOT DISTINCT FROM known.service
+                AND part.route IS NOT DISTINCT FROM known.route
+                AND part.instance IS NOT DISTINCT FROM known.instance
+            GROUP BY part.minute, mark ORDER BY part.minute, mark
+            """
+        ).df()
+    finally:
+        parsed.unregister("label_marks")
+    counts["latency_sum_ms"] = counts["latency_us"].to_numpy(dtype=np.float64) / 1000
+    return counts[["minute", "mark", *_COUNTS]], labels
+
+
+def _stored(store: Store, file_id: int, first: int, stop: int) -> pd.DataFrame:
+    columns = [getattr(RequestMinute, name) for name in _COUNTS]
+    return read_columns(
+        store,
+        select(RequestMinute.minute, Series.fingerprint.label("mark"), *columns)
+        .join(Series, Series.id == RequestMinute.series_id)
+        .where(
+            RequestMinute.file_id == file_id,
+            RequestMinute.minute >= first,
+            RequestMinute.minute < stop,
+        ),
+    )
+
+
+def _stored_raw(store: Store, file_id: int, first: int, stop: int) -> pd.DataFrame:
+    """Number of raw rows and sum of their offsets, by minute."""
+    minute = func.substr(cast(RequestLog.occurred_at, String), 1, 16)
+    with store.read() as connection:
+        rows = connection.execute(
+            select(minute, func.count(), func.sum(RequestLog.byte_offset))
+            .where(
+                RequestLog.file_id == file_id,
+                RequestLog.occurred_at >= from_minute(first),
+                RequestLog.occurred_at < from_minute(stop),
+            )
+            .group_by(minute)
+        ).all()
+    text = pd.to_datetime(pd.Series([row[0] for row in rows], dtype="object"), utc=True)
+    return pd.DataFrame(
+        {
+            "minute": text.astype("datetime64[s, UTC]").astype("int64") // 60,
+            "requests": np.array([int(row[1]) for row in rows], dtype=np.int64),
+            "offsets": np.array([int(row[2]) for row in rows], dtype=np.int64),
+        }
+    )
+
+
+def _different(fresh: pd.DataFrame, stored: pd.DataFrame) -> set[int]:
+    """Minutes whose rows are not the same in both frames (same columns; rows are distinct)."""
+    both = pd.concat(
+        [
+            frame.astype(
+                {
+                    name: "object" if name == "mark" else "float64" if "_ms" in name else "int64"
+                    for name in fresh.columns
+                }
+            )
+            for frame in (fresh, stored[list(fresh.columns)])
+        ]
+    )
+    return {int(minute) for minute in both[~both.duplicated(keep=False)]["minute"]}
+
+
+def _late(fresh: pd.DataFrame, stored: pd.DataFrame, window_first: int) -> int:
+    now, before = (
+        frame[frame["minute"] < window_first].groupby("minute")["requests"].sum()
+        for frame in (fresh, stored)
+    )
+    return int(now.sub(before, fill_value=0).clip(lower=0).sum())
+
+
+def _slices(
+    parsed: duckdb.DuckDBPyConnection, fresh: pd.DataFrame, changed: set[int], limit: int
+) -> Iterator[_Slice]:
+    """``changed`` minutes in order, so many at once that ``limit`` is kept.
+
+    A minute with more raw rows is split: what comes before its last part has raw rows alone.
+    """
+    raw = dict(parsed.execute("SELECT minute, count(*) FROM request GROUP BY 1").fetchall())
+    counts = fresh.groupby("minute").size().to_dict()
+    pending: list[int] = []
+    held = 0
+    for minute in sorted(changed):
+        size = raw.get(minute, 0) + counts.get(minute, 0)
+        # a slice deletes raw rows by one range of time: its minutes follow each other
+        if pending and (held + size > limit or minute != pending[-1] + 1):
+            yield _whole(pending)
+            pending, held = [], 0
+        if size <= limit:
+            pending.append(minute)
+            held += size
+            continue
+        low = minute * 60_000_000
+        for high in _cuts(parsed, minute, limit - min(counts.get(minute, 0), limit // 2)):
+            yield _Slice(low, high, ())
+            low = high
+        yield _Slice(low, (minute + 1) * 60_000_000, (minute,))
+    if pending:
+        yield _whole(pending)
+
+
+def _whole(minutes: list[int]) -> _Slice:
+    return _Slice(minutes[0] * 60_000_000, (minutes[-1] + 1) * 60_000_000, tuple(minutes))
+
+
+def _cuts(parsed: duckdb.DuckDBPyConnection, minute: int, limit: int) -> list[int]:
+    """Times that split a minute's raw rows into parts of at most ``limit``.
+
+    Rows of the same microsecond (of a format with whole seconds: of a second) stay together.
+    """
+    rows = parsed.execute(
+        f"SELECT at_us, count(*) FROM request WHERE minute = {minute} GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    cuts, held = [], 0
+    for at, count in rows:
+        if held and held + count > limit:
+            cuts.append(at)
+            held = 0
+        held += count
+    return cuts
+
+
+def _raw_rows(
+    parsed: duckdb.DuckDBPyConnection, part: _Slice, source: str, file_id: int
+) -> pd.DataFrame:
+    rows: pd.DataFrame = parsed.execute(
+        "SELECT make_timestamptz(at_us) AS occurred_at, * EXCLUDE (at_us, minute) FROM request "
+        f"WHERE at_us >= {part.low_us} AND at_us < {part.high_us} ORDER BY at_us, byte_offset"
+    ).df()
+    return rows.assign(file_id=file_id, source=source)
+
+
+def _replace_raw(connection: Connection, file_id: int, part: _Slice, rows: pd.DataFrame) -> None:
+    low, high = (
+        pd.Timestamp(at, unit="us", tz="UTC").to_pydatetime() for at in (part.low_us, part.high_us)
+    )
+    connection.execute(
+        delete(RequestLog).where(
+            RequestLog.file_id == file_id,
+            RequestLog.occurred_at >= low,
+            RequestLog.occurred_at < high,
+        )
+    )
+    bulk_insert(connection, RequestLog, rows)
+
+
+def _replace_counts(
+    connection: Connection,
+    file_id: int,
+    fresh: pd.DataFrame,
+    minutes: Sequence[int],
+    labels: dict[str, Labels],
+) -> None:
+    for low, high in spans(minutes):
+        connection.execute(
+            delete(RequestMinute).where(
+                RequestMinute.file_id == file_id,
+                RequestMinute.minute >= low,
+                RequestMinute.minute <= high,
+            )
+        )
+    rows = fresh[fresh["minute"].isin(minutes)]
+    if rows.empty:
+        return
+    series = intern_series(connection, FAMILY, [labels[mark] for mark in rows["mark"].unique()])
+    bulk_insert(
+        connection,
+        RequestMinute,
+        rows.assign(series_id=rows["mark"].map(series), file_id=file_id).drop(columns="mark"),
+    )
+    life = rows.groupby(rows["mark"].map(series))["minute"].agg(["min", "max"])
+    touch_series(
+        connection,
+        {int(key): (int(low), int(high)) for key, low, high in life.itertuples()},
+    )
