@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monitoring.yaml_source import Locate, Location, field_name, invalid, load_yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from include.collectors.container_stats.settings import ContainerStatsSettings
 from include.collectors.gateway_exceptions.settings import GatewayExceptionsSettings
 from include.collectors.request_logs.settings import RequestLogsSettings
-from include.yaml_source import Locate, Location, field_name, invalid, load_yaml
 from userdb.errors import ConfigError
 
 DEFAULT_PATH = Path(__file__).resolve().parent.parent / "sources.yaml"

@@ -56,8 +56,7 @@ class DockerEngine:
         (opened,) = call_all([self._open], workers=1, timeout_s=self._timeout_s)
         if opened.value is None:
             raise self._unavailable(opened.error)
-        client, found = opened.value
-        wanted = [entry for entry in found if self._is_wanted(entry)]
+        client, wanted = opened.value
         client.timeout = max(1, round(self._timeout_s / 3))
         outcomes = call_all(
             [partial(_read, client, str(entry["Id"]), began) for entry in wanted],
@@ -67,7 +66,7 @@ class DockerEngine:
         late = sum(not outcome.in_time for outcome in outcomes)
         if late:
             raise CollectionError(
-                f"the engine {self._host.name} at {self._host.url} told of only "
+                f"{self._where} told of only "
                 f"{len(wanted) - late} of {len(wanted)} containers within {self._timeout_s:g} s; "
                 "raise container_stats.timeout_s or look what slows it down"
             )
@@ -75,26 +74,39 @@ class DockerEngine:
         return self._listing(wanted, outcomes)
 
     def _open(self) -> tuple[APIClient, list[Mapping[str, Any]]]:
-        _probe(self._host.url, min(_PROBE_S, self._timeout_s))
+        """A client, and what the engine lists of the containers that are looked at."""
+        try:
+            _probe(self._host.url, min(_PROBE_S, self._timeout_s))
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise CollectionError(
+                f"{self._where} can't be reached: {error.strerror or error}. Start it, or correct "
+                "its url in container_stats.hosts; its socket needs the right to read and write"
+            ) from error
         client = self._make_client(self._timeout_s)
-        return client, client.containers(all=True)
+        found = client.containers(all=True)
+        if not isinstance(found, list):
+            raise TypeError(f"its list of containers is {str(found)[:100]!r}")
+        return client, [entry for entry in found if self._is_wanted(entry)]
+
+    @property
+    def _where(self) -> str:
+        return f"the engine {self._host.name} at {self._host.url}"
 
     def _unavailable(self, error: Exception | None) -> CollectionError:
-        where = f"the engine {self._host.name} at {self._host.url}"
+        if isinstance(error, CollectionError):
+            return error
         if isinstance(error, APIError):
-            return CollectionError(f"{where} refuses to list its containers: {_reason(error)}")
-        if isinstance(error, OSError) and not _timed_out(error):
-            return CollectionError(
-                f"{where} can't be reached: {error.strerror or error}. Start it, or correct its "
-                "url in container_stats.hosts; its socket needs the right to read and write"
-            )
+            return CollectionError(f"{self._where} refuses to answer: {_reason(error)}")
         if error is None or _timed_out(error):
             return CollectionError(
-                f"{where} did not answer within {self._timeout_s:g} s. Look whether it hangs "
+                f"{self._where} did not answer within {self._timeout_s:g} s. Look whether it hangs "
                 "(`docker ps`), restart it, or raise container_stats.timeout_s"
             )
         return CollectionError(
-            f"{where} gave no usable answer: {_reason(error)}. Look whether it is a Docker Engine"
+            f"{self._where} gave no usable answer: {_reason(error)}. "
+            "Look whether it is a Docker Engine"
         )
 
     def _is_wanted(self, entry: Mapping[str, Any]) -> bool:
@@ -130,7 +142,7 @@ class DockerEngine:
                 rejected.append(Rejected(name, _reason(outcome.error), str(entry["Id"])[:12]))
         if wanted and not containers and not all(_is_gone(o.error) for o in outcomes):
             raise CollectionError(
-                f"the engine {self._host.name} at {self._host.url} lists {len(wanted)} containers "
+                f"{self._where} lists {len(wanted)} containers "
                 f"and tells of none of them: {rejected[0].why}"
             )
         return Listing(tuple(containers), tuple(rejected))
@@ -166,14 +178,18 @@ def _probe(url: str, timeout_s: float) -> None:
         socket.create_connection((str(parts.hostname), parts.port or 2375), timeout_s).close()
 
 
-def _client_factory(host: EngineHost) -> Callable[[float], APIClient]:
-    """What makes a client: the Docker provider's hook within Airflow, else Docker's own client.
+def airflow_is_meant() -> bool:
+    """Whether this process is Airflow's, or its environment names one.
 
-    Merely importing Airflow sets up a home folder, so it is imported only where one is meant.
+    Merely importing Airflow sets up a home folder, so it is not imported elsewhere.
     """
-    meant = "airflow" in sys.modules or bool(os.environ.get("AIRFLOW_HOME")) or host.connection
+    return "airflow" in sys.modules or bool(os.environ.get("AIRFLOW_HOME"))
+
+
+def _client_factory(host: EngineHost) -> Callable[[float], APIClient]:
+    """What makes a client: the Docker provider's hook within Airflow, else Docker's own client."""
     try:
-        if not meant:
+        if not host.connection and not airflow_is_meant():
             raise ImportError
         from airflow.providers.docker.hooks.docker import DockerHook
     except ImportError:

@@ -27,7 +27,7 @@ def parse_inspect(answer: Mapping[str, Any], read_after_s: float) -> Container:
     """The container that ``GET /containers/{id}/json`` describes, without usage.
 
     Raises:
-        KeyError, TypeError, ValueError: the answer isn't one.
+        KeyError, TypeError, AttributeError, ValueError: the answer isn't one.
     """
     state: Mapping[str, Any] = answer["State"]
     config: Mapping[str, Any] = answer.get("Config") or {}

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from include.yaml_source import Locate, invalid, load_yaml
 from monitoring.policy.definition import Policy
 from monitoring.policy.kinds import parse_policy
+from monitoring.yaml_source import Locate, invalid, load_yaml
 from userdb.errors import PolicyError
 
 

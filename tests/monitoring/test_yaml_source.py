@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from monitoring.yaml_source import field_name, invalid, load_yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from include.yaml_source import field_name, invalid, load_yaml
 from userdb.errors import ConfigError, PolicyError
 
 TEXT = """\
@@ -114,5 +114,5 @@ def test_an_empty_file_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_does_not_import_sqlalchemy() -> None:
-    program = "import sys, include.yaml_source; sys.exit('sqlalchemy' in sys.modules)"
+    program = "import sys, monitoring.yaml_source; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
