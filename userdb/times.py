@@ -14,7 +14,7 @@ _MINUTE = timedelta(minutes=1)
 
 
 def require_aware(value: datetime, name: str = "datetime") -> datetime:
-    """Return ``value`` in UTC.
+    """Return ``value`` in UTC, as a plain datetime.
 
     Raises:
         NaiveDatetimeError: ``value`` has no time zone.
@@ -24,7 +24,12 @@ def require_aware(value: datetime, name: str = "datetime") -> datetime:
             f"{name} {value.isoformat()} has no time zone; give an aware one, "
             "for example datetime.now(timezone.utc) or 2026-01-31T10:00:00+00:00"
         )
-    return value.astimezone(UTC)
+    at = value.astimezone(UTC)
+    if type(at) is not datetime:
+        # Airflow's are pendulum's, pandas' are its own: subclasses that don't mix with NumPy or
+        # with what a database driver gives back
+        at = datetime.combine(at.date(), at.time(), UTC)
+    return at
 
 
 def to_minute(at: datetime) -> int:

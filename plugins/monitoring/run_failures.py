@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
@@ -16,6 +16,7 @@ from userdb.errors import ConfigError, MonitoringError, SchemaError, WindowError
 log = logging.getLogger(__name__)
 
 Context = Mapping[str, Any]
+T = TypeVar("T")
 
 #: XCom keys: why a task failed; the window that it was for.
 FAILURE = "failure"
@@ -51,8 +52,9 @@ def tell_watchdog(context: Context) -> None:
         watchdog.tell(
             what=dag_id,
             run_id=str(context["run_id"]),
-            window=_window_of(context),
-            reasons=failures(context) or {dag_id: str(context.get("reason") or "unknown")},
+            window=_if_known(_window_of, context),
+            reasons=_if_known(failures, context)
+            or {dag_id: str(context.get("reason") or "unknown")},
             now=now,
         )
     except Exception:
@@ -75,6 +77,15 @@ def failures(context: Context) -> dict[str, str]:
                 or "it left no reason: killed, or lost with its worker; see its log"
             )
     return reasons
+
+
+def _if_known(ask: Callable[[Context], T], context: Context) -> T | None:
+    # only a process that Airflow supervises can ask for states and XComs
+    try:
+        return ask(context)
+    except Exception as error:
+        log.warning("run %s: %s is not known: %s", context.get("run_id"), ask.__name__, error)
+        return None
 
 
 def _window_of(context: Context) -> str | None:

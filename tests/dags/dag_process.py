@@ -89,12 +89,8 @@ def run_dag(dag_id: str, conf: dict[str, Any], logical_date: str | None) -> dict
             "state": str(run.state.value),
             "run_id": run.run_id,
             "tasks": {one.task_id: str(one.state) for one in instances},
-            "xcoms": {f"{row.task_id}/{row.key}": _value(row.value) for row in xcoms},
+            "xcoms": {f"{row.task_id}/{row.key}": row.value for row in xcoms},
         }
-
-
-def _value(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
 
 
 def serve(answers: Any) -> None:
