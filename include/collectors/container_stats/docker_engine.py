@@ -209,7 +209,10 @@ def _client_factory(host: EngineHost) -> Callable[[float], APIClient]:
             version="auto",
             timeout=math.ceil(timeout_s),
         )
-        client: APIClient = hook.get_conn()
+        # before Python 3.12 a cached_property holds one lock for all instances while it computes:
+        # an engine that hangs would keep the others waiting
+        connect = getattr(DockerHook.api_client, "func", DockerHook.get_conn)
+        client: APIClient = connect(hook)
         return client
 
     return from_hook
