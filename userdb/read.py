@@ -23,7 +23,7 @@ from userdb.store import Store
 
 
 def read_columns(
-    store: Store, query: Select[Any], *, connection: Connection | None = None
+    store: Store, query: Select[*tuple[Any, ...]], *, connection: Connection | None = None
 ) -> pd.DataFrame:
     """The rows of ``query``, one column a selected column, named as it is.
 

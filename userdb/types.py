@@ -7,9 +7,15 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, LargeBinary, Text
 from sqlalchemy.dialects.mysql import DATETIME, DOUBLE, LONGTEXT, MEDIUMBLOB
+from sqlalchemy.exc import DontWrapMixin
 from sqlalchemy.types import Double, TypeDecorator, TypeEngine
 
+from userdb.errors import NaiveDatetimeError
 from userdb.times import require_aware
+
+
+class _NaiveParameter(NaiveDatetimeError, DontWrapMixin):
+    """SQLAlchemy passes it on as it is, and doesn't wrap it in a StatementError."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -24,7 +30,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else require_aware(value).replace(tzinfo=None)
+        if value is None:
+            return None
+        try:
+            return require_aware(value).replace(tzinfo=None)
+        except NaiveDatetimeError as error:
+            raise _NaiveParameter(str(error)) from None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return None if value is None else value.replace(tzinfo=UTC)
@@ -35,5 +46,5 @@ BigId = BigInteger().with_variant(Integer(), "sqlite")
 #: Text longer than MySQL's 64 KiB TEXT (stack traces, payloads).
 LongText = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 Blob = LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb")
-Float64 = Double().with_variant(DOUBLE(asdecimal=False), "mysql", "mariadb")
+Float64: Double[float] = Double().with_variant(DOUBLE(asdecimal=False), "mysql", "mariadb")
 Json = JSON(none_as_null=True)
