@@ -1,15 +1,15 @@
 """Every error of the project.
 
-    MonitoringError                     something is wrong; the text says what, where, what to do
-    ├── ConfigError                     a file or setting is not valid
-    │   └── PolicyError                 ... a policy file; names file, line and field
-    ├── NaiveDatetimeError              a datetime without a time zone reached userdb
-    ├── RowError                        a row that userdb's tables can't hold
-    ├── WindowError                     a window that can't be processed
-    ├── UserdbUnavailable               userdb can't be reached
-    ├── SchemaError                     userdb's schema is older or newer than the code
-    ├── CollectionError                 a source could not be read
-    └── DeliveryError                   a receiver did not take a message; ``permanent`` says if ever
+MonitoringError                     something is wrong; the text says what, where, what to do
+├── ConfigError                     a file or setting is not valid
+│   └── PolicyError                 ... a policy file; names file, line and field
+├── NaiveDatetimeError              a datetime without a time zone reached userdb
+├── RowError                        a row that userdb's tables can't hold
+├── WindowError                     a window that can't be processed
+├── UserdbUnavailable               userdb can't be reached
+├── SchemaError                     userdb's schema is older or newer than the code
+├── CollectionError                 a source could not be read
+└── DeliveryError                   a receiver did not take a message; ``permanent`` says if ever
 """
 
 from __future__ import annotations
@@ -54,9 +54,20 @@ class CollectionError(MonitoringError):
 class DeliveryError(MonitoringError):
     """A receiver did not take a message.
 
-    ``permanent`` is true where sending the same message again can't help.
+    ``permanent`` is true where sending the same message again can't help. Where the receiver
+    answered, ``http_status`` is its status, and ``retry_after_s`` how long it asked to be left
+    alone, if it did.
     """
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        http_status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.permanent = permanent
+        self.http_status = http_status
+        self.retry_after_s = retry_after_s

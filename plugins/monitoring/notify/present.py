@@ -1,0 +1,205 @@
+"""What is true now: the state at each policy's watermark, where that is recent enough.
+
+A policy's state is the present one for ``Policy.present_for`` (the longer of 15 minutes and two
+evaluation intervals) after its newest evaluation. Where it is older nobody knows, and nothing is
+told or taken back. A removed policy has no alerts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy.engine import Row
+
+from monitoring.notify.payload import fingerprint
+from monitoring.policy.versions import current_policies
+from userdb.models import Alert, PolicyState
+from userdb.times import from_minute
+
+#: An episode that ended longer ago and was never told is history.
+TOLD_LATE = timedelta(hours=1)
+_DEFAULT_PRESENT = timedelta(minutes=15)
+_BATCH = 5000
+
+
+@dataclass(frozen=True)
+class Episode:
+    """An episode that fired and holds now; ``labels`` are those that receivers get."""
+
+    id: str
+    policy: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    fired_at: datetime
+    #: None while it fires
+    resolved_at: datetime | None
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An episode that a receiver believes to be firing."""
+
+    episode: str
+    policy: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Present:
+    """What is true now. Mappings by fingerprint, unless said otherwise; lists oldest first.
+
+    Attributes:
+        fresh: policies whose state is known; all below is about these alone.
+        reached: policy → event time up to which its state is known.
+        firing: what fires.
+        ended: what ended within ``TOLD_LATE``.
+        standing: by episode id, the referred episodes that hold, ended ones too.
+        heirs: of referred episodes that don't hold: those that ended after they had begun.
+        stale: policies whose state is too old to tell anybody.
+    """
+
+    fresh: frozenset[str]
+    reached: Mapping[str, datetime]
+    firing: Mapping[str, Episode]
+    ended: Mapping[str, Sequence[Episode]]
+    standing: Mapping[str, Episode]
+    heirs: Mapping[str, Sequence[Episode]] = field(default_factory=dict)
+    stale: frozenset[str] = frozenset()
+
+    def only(self, marks: Callable[[Mapping[str, str]], bool]) -> Present:
+        """The part whose alerts' labels ``marks`` accepts."""
+        return replace(
+            self,
+            firing={mark: one for mark, one in self.firing.items() if marks(one.labels)},
+            ended={mark: some for mark, some in self.ended.items() if marks(some[0].labels)},
+        )
+
+
+def read_present(
+    connection: Connection,
+    *,
+    now: datetime,
+    references: Sequence[Reference] = (),
+    policies: Iterable[str] | None = None,
+) -> Present:
+    """Read the present state.
+
+    Args:
+        references: episodes that someone believes to be firing.
+        policies: only these; None for all.
+    """
+    wanted = None if policies is None else frozenset(policies)
+    reached, stale = _freshness(connection, now, wanted)
+    fresh = frozenset(reached)
+    firing = {
+        one.fingerprint: one
+        for one in _episodes(connection, fresh, wanted, Alert.state == "firing")
+        if reached[one.policy] is not None
+    }
+    ended = _episodes(
+        connection,
+        fresh,
+        wanted,
+        Alert.state == "resolved",
+        Alert.resolved_at > now - TOLD_LATE,
+    )
+    standing = _standing(connection, fresh, {one.episode for one in references})
+    lost = [one for one in references if one.episode not in standing and one.policy in fresh]
+    heirs: list[Episode] = []
+    if lost:
+        heirs = _episodes(
+            connection,
+            fresh,
+            frozenset(one.policy for one in lost),
+            Alert.state == "resolved",
+            Alert.resolved_at > min(one.since for one in lost),
+        )
+    return Present(
+        fresh=fresh,
+        reached={policy: at for policy, at in reached.items() if at is not None},
+        firing=firing,
+        ended=_by_fingerprint(ended),
+        standing=standing,
+        heirs=_by_fingerprint(heirs),
+        stale=stale,
+    )
+
+
+def _freshness(
+    connection: Connection, now: datetime, wanted: frozenset[str] | None
+) -> tuple[dict[str, datetime | None], frozenset[str]]:
+    """Known policies → event time that they have reached, None if removed; and the stale ones."""
+    definitions = current_policies(connection)
+    rows = connection.execute(select(PolicyState.policy, PolicyState.watermark))
+    reached: dict[str, datetime | None] = {}
+    stale = set()
+    for row in rows:
+        if wanted is not None and row.policy not in wanted:
+            continue
+        if row.policy in definitions and definitions[row.policy] is None:
+            reached[row.policy] = None
+            continue
+        policy = definitions.get(row.policy)
+        good_for = _DEFAULT_PRESENT if policy is None else policy.present_for
+        at = None if row.watermark is None else from_minute(row.watermark)
+        if at is not None and now <= at + good_for:
+            reached[row.policy] = at
+        else:
+            stale.add(row.policy)
+    return reached, frozenset(stale)
+
+
+def _episodes(
+    connection: Connection,
+    fresh: frozenset[str],
+    wanted: frozenset[str] | None,
+    *conditions: ColumnElement[bool],
+) -> list[Episode]:
+    """Episodes of fresh policies that fired and hold, oldest first."""
+    query = select(
+        Alert.id,
+        Alert.policy,
+        Alert.labels,
+        Alert.severity,
+        Alert.annotations,
+        Alert.fired_at,
+        Alert.resolved_at,
+    ).where(Alert.superseded_at.is_(None), Alert.fired_at.is_not(None), *conditions)
+    if wanted is not None:
+        query = query.where(Alert.policy.in_(sorted(wanted)))
+    rows = connection.execute(query.order_by(Alert.fired_at, Alert.id))
+    return [_episode(row) for row in rows if row.policy in fresh]
+
+
+def _standing(connection: Connection, fresh: frozenset[str], ids: set[str]) -> dict[str, Episode]:
+    found: dict[str, Episode] = {}
+    listed = sorted(ids)
+    for at in range(0, len(listed), _BATCH):
+        batch = Alert.id.in_(listed[at : at + _BATCH])
+        found |= {one.id: one for one in _episodes(connection, fresh, None, batch)}
+    return found
+
+
+def _episode(row: Row[*tuple[Any, ...]]) -> Episode:
+    labels = {**row.labels, "alertname": row.policy, "severity": row.severity}
+    return Episode(
+        id=row.id,
+        policy=row.policy,
+        labels=labels,
+        annotations=row.annotations,
+        fired_at=row.fired_at,
+        resolved_at=row.resolved_at,
+        fingerprint=fingerprint(labels),
+    )
+
+
+def _by_fingerprint(episodes: Iterable[Episode]) -> dict[str, list[Episode]]:
+    found: dict[str, list[Episode]] = {}
+    for one in episodes:
+        found.setdefault(one.fingerprint, []).append(one)
+    return found
