@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -27,19 +30,14 @@ from userdb.store import Store
 
 NOW = datetime(2026, 3, 1, 12, 0, 20, tzinfo=UTC)
 WINDOW = Window(NOW.replace(second=0) - timedelta(minutes=5), NOW.replace(second=0))
+_WITHIN_AIRFLOW = str(Path(__file__).with_name("ask_within_airflow.py"))
 
 
-@pytest.fixture(params=["own client", "provider's hook"], autouse=True)
-def _client(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Without Airflow, and within it."""
-    if request.param == "own client":
-        monkeypatch.setattr(
-            "include.collectors.container_stats.docker_engine.airflow_is_meant", lambda: False
-        )
-    else:
-        monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
+@pytest.fixture(autouse=True)
+def _without_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "include.collectors.container_stats.docker_engine.airflow_is_meant", lambda: False
+    )
 
 
 @pytest.fixture
@@ -269,10 +267,20 @@ def test_include_and_exclude() -> None:
     assert asked.count("/containers/id-quiet/json") == 1, "what is left out isn't asked about"
 
 
-def test_a_proxy_of_the_environment_is_no_way_to_a_socket(
-    hung: str, monkeypatch: pytest.MonkeyPatch
+def test_within_airflow_the_hook_is_used_and_one_engine_does_not_wait_for_another(
+    hung: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    with pytest.raises(CollectionError, match="did not answer within 1 s"):
-        _ask(hung, timeout_s=1.0)
-    assert os.environ["HTTP_PROXY"]
+    with run_scripted_engine(_answers("sim")) as engine:
+        done = subprocess.run(
+            [sys.executable, _WITHIN_AIRFLOW, "2", hung, engine.url, f"unix://{tmp_path}/none"],
+            env={**os.environ, "AIRFLOW_HOME": str(tmp_path / "airflow")},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr
+    first, second, third = json.loads(done.stdout.splitlines()[-1])
+    assert f"{hung} did not answer within 2 s" in first
+    assert second == ["sim"]
+    assert "can't be reached: No such file or directory" in third
