@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -36,7 +37,7 @@ class MetadataPostgres:
     def __init__(self) -> None:
         # not below the caller's folder: a socket's path may have 107 characters, and as root the
         # unprivileged account must be able to reach it
-        self.folder = Path(tempfile.mkdtemp(prefix="airflow-metadata-"))
+        self.folder = Path(tempfile.gettempdir()) / f"airflow-metadata-{secrets.token_hex(8)}"
         self._process: subprocess.Popen[bytes] | None = None
         self._account: dict[str, Any] = {}
 
@@ -45,12 +46,18 @@ class MetadataPostgres:
         """The URL for ``[database] sql_alchemy_conn``."""
         return f"postgresql+psycopg2://postgres@/postgres?host={self.folder}"
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The server's process id, while it runs."""
+        return (self._process.pid,) if self._process is not None else ()
+
     def start(self, process_group: int) -> None:
         """Create the database and start the server in an existing process group.
 
         Raises:
             PostgresStartError: it did not come up.
         """
+        self.folder.mkdir(mode=0o700)
         binaries = self._binaries()
         data = self.folder / "data"
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
@@ -98,6 +105,7 @@ class MetadataPostgres:
                     break
                 except subprocess.TimeoutExpired:
                     continue
+            self._process = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property

@@ -1,14 +1,12 @@
 """A real Airflow of one's own: started on a free port of 127.0.0.1, ended without a trace.
 
 Everything it writes lies in the folder that it is given, and in a temporary one that ends with
-it; the user's AIRFLOW_HOME and databases are not looked at. All components form one process
-group. Its leader waits for this process to end: so they end too where this one is killed.
+it; the user's AIRFLOW_HOME and databases are not looked at.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import secrets
 import signal
@@ -16,31 +14,20 @@ import subprocess
 import sys
 import threading
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Self
 
-import psutil
 import requests
 
 from demo.airflow_api import AirflowApi
+from demo.airflow_environment import USER, inherited_environment, scratch_settings
 from demo.metadata_postgres import MetadataPostgres, PostgresStartError
+from demo.process_group import ProcessGroup
 from demo.processes import LOOPBACK, is_free
 
-ROOT = Path(__file__).resolve().parent.parent
-USER = "admin"
-
-#: Names that could lead a scratch Airflow to the user's own, or change what is tested.
-_USERS_OWN = ("AIRFLOW", "MONITORING_", "USERDB_URL")
-
-#: In the environment of everything that a supervisor starts, and of what that starts.
-_RUN = "AIRFLOW_SUPERVISOR_RUN"
-
-#: Reads until the other end of its standard input is closed, then ends the group and removes
-#: the metadata's folder.
-_LEADER = 'trap "" INT TERM HUP; read _; kill -TERM 0; sleep 5; rm -rf -- "$1"; kill -KILL 0'
+__all__ = ["USER", "AirflowServer", "AirflowStartError"]
 
 #: Log servers would listen on every address; the api-server reads task logs from disk.
 _COMPONENTS: Mapping[str, tuple[str, ...]] = {
@@ -70,6 +57,9 @@ class AirflowServer:
         port: the port wanted; if it is taken, or by default, a free one.
         triggerer: start one too; the chain's tasks need none.
 
+    While it runs, ``home/airflow.env`` makes ``bin/airflow`` and ``bin/monitoring`` look at it:
+    ``AIRFLOW_ENVIRONMENT_FILE=…/airflow.env bin/airflow dags list``.
+
     As a context manager it is started on entry and stopped on exit.
     """
 
@@ -88,13 +78,19 @@ class AirflowServer:
         self.url = f"http://{LOOPBACK}:{self.port}"
         self.password = secrets.token_urlsafe(12)
         self.api = AirflowApi(self.url, USER, self.password)
-        self._run = secrets.token_hex(8)
+        self._passwords = self.home / "passwords.json"
         self.timings: dict[str, float] = {}
         self._metadata = MetadataPostgres() if metadata == "postgres" else None
         self._wanted = [name for name in _COMPONENTS if triggerer or name != "triggerer"]
-        self._leader: subprocess.Popen[bytes] | None = None
+        self._group: ProcessGroup | None = None
         self._components: dict[str, subprocess.Popen[bytes]] = {}
-        self.environment = self._environment(env or {})
+        database = self._metadata.url if self._metadata else f"sqlite:///{self.home}/airflow.db"
+        self._own_environment = {
+            **scratch_settings(self.home, self.url, database, self._passwords),
+            **(env or {}),
+        }
+        self.environment = {**inherited_environment(), **self._own_environment}
+        self.environment_file = self.home / "airflow.env"
 
     def start(
         self, progress: Callable[[str], None] = lambda _step: None, timeout: float = 180
@@ -118,15 +114,18 @@ class AirflowServer:
 
     def stop(self, patience: float = 10.0) -> None:
         """End every process: TERM, and after ``patience`` seconds KILL. Can be called again."""
-        self.api.close()
-        if self._leader is not None:
-            # A second Ctrl-C must not leave half of them behind.
-            with _sigint_held():
-                self._end_all(self._leader, patience)
-        self._leader = None
-        self._components = {}
-        if self._metadata is not None:
-            self._metadata.stop()
+        # a second Ctrl-C must not leave half of them behind
+        with _sigint_held():
+            self.api.close()
+            group, self._group = self._group, None
+            self._components = {}
+            if group is not None:
+                group.end(patience, spared=self._metadata.pids if self._metadata else ())
+            if self._metadata is not None:
+                self._metadata.stop()
+            if group is not None:
+                group.close()
+            self.environment_file.unlink(missing_ok=True)
 
     def check(self) -> None:
         """Raise AirflowStartError where a component has ended since the start."""
@@ -173,19 +172,12 @@ class AirflowServer:
             self.timings[name] = round(time.monotonic() - began, 1)
 
         self.logs.mkdir(parents=True, exist_ok=True)
-        self._write_password()
-        folder = str(self._metadata.folder) if self._metadata else str(self.home / "none")
-        self._leader = subprocess.Popen(
-            ["sh", "-c", _LEADER, "airflow-leader", folder],
-            cwd="/",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            process_group=0,
-        )
+        self._write_secrets()
+        folder = self._metadata.folder if self._metadata else self.home / "no-folder"
+        self._group = group = ProcessGroup(folder)
         progress("metadata database")
         if self._metadata is not None:
-            self._metadata.start(self._leader.pid)
+            self._metadata.start(group.id)
         step_done("metadata started")
         self._spawn("db-migrate", ("db", "migrate"))
         while self._components["db-migrate"].poll() is None:
@@ -213,17 +205,10 @@ class AirflowServer:
             raise self._failed(name, f"ended with code {process.returncode}")
 
     def _spawn(self, name: str, arguments: tuple[str, ...]) -> None:
-        assert self._leader is not None
-        with self._log(name).open("ab") as log:
-            self._components[name] = subprocess.Popen(
-                _airflow(*arguments),
-                cwd=self.home,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                process_group=self._leader.pid,
-            )
+        assert self._group is not None
+        self._components[name] = self._group.spawn(
+            _airflow(*arguments), cwd=self.home, env=self.environment, log=self._log(name)
+        )
 
     def _unhealthy(self) -> list[str]:
         """The components that don't say that they are healthy."""
@@ -241,75 +226,17 @@ class AirflowServer:
             and (health.get(_HEALTH_NAMES[name]) or {}).get("status") != "healthy"
         ]
 
-    # --- ending --------------------------------------------------------------------------------
+    # --- files ---------------------------------------------------------------------------------
 
-    def _end_all(self, leader: subprocess.Popen[bytes], patience: float) -> None:
-        # tasks have process groups of their own: all are known by their environment
-        for number, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
-            with suppress(ProcessLookupError):
-                if number == signal.SIGTERM:
-                    for process in self._components.values():
-                        process.send_signal(number)
-                else:
-                    os.killpg(leader.pid, number)
-            for process in _processes_of(self._run):
-                with suppress(psutil.NoSuchProcess):
-                    process.send_signal(number)
-            deadline = time.monotonic() + wait
-            while time.monotonic() < deadline:
-                for child in self._components.values():
-                    child.poll()  # reap, or it counts as alive
-                if not any(True for _ in _processes_of(self._run)):
-                    break
-                time.sleep(0.1)
-            if number == signal.SIGTERM and self._metadata is not None:
-                self._metadata.stop()
-        for process in (*self._components.values(), leader):
-            process.wait()
-        if leader.stdin is not None:
-            leader.stdin.close()
-
-    # --- what Airflow is given -----------------------------------------------------------------
-
-    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(_USERS_OWN)}
-        database = self._metadata.url if self._metadata else f"sqlite:///{self.home}/airflow.db"
-        own = {
-            _RUN: self._run,
-            "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW_CONFIG": str(ROOT / "airflow.cfg"),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs),
-            "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(
-                self.logs / "dag_processor"
-            ),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
-            # tasks don't see that one; the retention of metadata needs it
-            "MONITORING_METADATA_URL": database,
-            # tasks call the third: with the port alone changed they would call 8080
-            "AIRFLOW__API__HOST": LOOPBACK,
-            "AIRFLOW__API__PORT": str(self.port),
-            "AIRFLOW__API__BASE_URL": self.url,
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
-            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
-            # people wait for a demo and for tests: from one task to the next without a nap
-            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-            # the checkout doesn't change meanwhile
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
-            "NO_PROXY": ",".join(filter(None, [kept.get("NO_PROXY"), LOOPBACK, "localhost"])),
-            "PYTHONUNBUFFERED": "1",
-        }
-        return {**kept, **own, **extra}
-
-    def _write_password(self) -> None:
-        path = self.home / "passwords.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps({USER: self.password}) + "\n")
+    def _write_secrets(self) -> None:
+        lines = [f"{name}={value}\n" for name, value in self._own_environment.items()]
+        password = json.dumps({USER: self.password}) + "\n"
+        for path, text in (
+            (self._passwords, password),
+            (self.environment_file, "".join(lines)),
+        ):
+            path.touch(mode=0o600)
+            path.write_text(text)
 
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
@@ -336,14 +263,6 @@ def _free_port(wanted: int | None) -> int:
         port = random.randint(12000, 32000)
         if is_free(port):
             return port
-
-
-def _processes_of(run: str) -> Iterator[psutil.Process]:
-    """Every living process that was started for one supervisor, by whom and how ever."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get(_RUN) == run and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
 
 
 @contextmanager
