@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, text
@@ -199,14 +200,22 @@ def _is_lock_error(error: DBAPIError) -> bool:
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
 
-def _tsv(field: Field) -> Iterator[str]:
+def _tsv(field: Field) -> list[str]:
     """The field's values as LOAD DATA reads them."""
-    for value in field.values:
-        if value is None:
-            yield "\\N"
-        elif isinstance(value, str):
-            yield value.translate(_ESCAPES)
-        elif isinstance(value, bytes):
-            yield value.hex()
-        else:
-            yield repr(value)
+    types = set(map(type, field.values))
+    if types <= {int, float}:
+        return list(map(repr, field.values))
+    if types <= {str, NoneType}:
+        # few texts need an escape, and many are the same
+        texts = {value: value.translate(_ESCAPES) for value in set(field.values) - {None}}
+        texts[None] = "\\N"
+        return [texts[value] for value in field.values]
+    return [_tsv_value(value) for value in field.values]
+
+
+def _tsv_value(value: Any) -> str:
+    if value is None:
+        return "\\N"
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    return value.hex() if isinstance(value, bytes) else repr(value)

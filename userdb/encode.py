@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -86,10 +87,25 @@ def encode_columns(
 
 def _as_lists(rows: pd.DataFrame | Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     if not isinstance(rows, Sequence):
-        # tolist gives Python's own numbers and datetimes; pandas.NA and NaT stay as they are
-        return {str(name): rows[name].tolist() for name in rows.columns}
+        return {str(name): _series_list(rows[name]) for name in rows.columns}
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name, _ABSENT) for row in rows] for name in names}
+
+
+class _UtcTexts(list[Any]):
+    """Datetimes that are text already, as the database holds them."""
+
+
+def _series_list(series: pd.Series[Any]) -> list[Any]:
+    if str(series.dtype).startswith("datetime64[") and series.dt.tz is not None:
+        import numpy as np
+
+        naive = series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+        # NumPy cuts nanoseconds off, towards the past
+        texts = np.datetime_as_string(naive.astype("datetime64[us]")).tolist()
+        return _UtcTexts(None if t == "NaT" else t.replace("T", " ") for t in texts)
+    # Python's own numbers and datetimes; pandas.NA and NaT stay as they are
+    return series.tolist()
 
 
 def _default(column: Column[Any]) -> Any:
@@ -99,6 +115,10 @@ def _default(column: Column[Any]) -> Any:
 
 def _encode(column: Column[Any], values: list[Any]) -> list[Any]:
     convert = _converter(column)
+    if convert is _datetime and isinstance(values, _UtcTexts):
+        return values
+    if _fits(column, values):
+        return values
     default = _default(column)
     encoded: list[Any] = []
     for row, value in enumerate(values):
@@ -118,6 +138,25 @@ def _encode(column: Column[Any], values: list[Any]) -> list[Any]:
                     f"row {row}: {column.table.name}.{column.name} can't hold {shown}: {error}"
                 ) from error
     return encoded
+
+
+def _fits(column: Column[Any], values: list[Any]) -> bool:
+    """Whether the values may go to the driver as they are; a look at all of them at once."""
+    types = set(map(type, values))
+    kind = column.type
+    if isinstance(kind, Integer) and types == {int}:
+        limit = 2 ** (63 if isinstance(kind, BigInteger) else 31)
+        return bool(-limit <= min(values) and max(values) < limit)
+    if isinstance(kind, Float) and types == {float}:
+        return all(map(math.isfinite, values))
+    if isinstance(kind, String) and types <= {str, NoneType}:
+        texts = set(values) - {None}
+        longest = max(map(len, texts), default=0)
+        # what isn't ASCII may hold a lone surrogate
+        return (isinstance(kind, Text) or kind.length is None or longest <= kind.length) and all(
+            map(str.isascii, texts)
+        )
+    return False
 
 
 def _is_null(value: Any) -> bool:
