@@ -254,11 +254,11 @@ class _SourceRun:
             self._store.write(
                 lambda connection: note_read(connection, known, file, parsed.read_to, self._now)
             )
-        counted = self._parser.connection.execute(
-            f"SELECT coalesce(sum(requests), 0)::BIGINT FROM part "
+        (requests,) = self._parser.row(
+            "SELECT coalesce(sum(requests), 0)::BIGINT FROM part "
             f"WHERE minute >= {window.first_minute}"
-        ).fetchone()
-        self._rows += counted[0] if counted else 0
+        )
+        self._rows += requests
         self._late += replaced.late
         self._rejected += parsed.rejected
         self._samples += [

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import duckdb
 
@@ -101,6 +101,13 @@ class Parser:
         self.connection.close()
         self._scratch.cleanup()
 
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """The one row of an aggregate over what was parsed."""
+        # not fetchone: it leaves the result open, and the next statement is refused
+        (found,) = self.connection.execute(sql).fetchall()
+        row: tuple[Any, ...] = found
+        return row
+
     def first_time(self, data: bytes) -> int | None:
         """The time of the first line in ``data`` that has one, microseconds since 1970."""
         return self._times(data, "arg_min(at_us, byte_offset)")
@@ -114,10 +121,8 @@ class Parser:
         if not end:
             return None
         self._load(Block(0, data[:end]))
-        found = self.connection.execute(
-            f"SELECT {aggregate} FROM parsed WHERE why IS NULL"
-        ).fetchone()
-        return None if found is None or found[0] is None else int(found[0])
+        (found,) = self.row(f"SELECT {aggregate} FROM parsed WHERE why IS NULL")
+        return None if found is None else int(found)
 
     def parse(
         self,
@@ -222,12 +227,11 @@ class Parser:
 
     def _span(self) -> tuple[int, int | None, int | None, int | None]:
         """Of the block: lines of the format; time of the first; earliest time; of the last."""
-        found = self.connection.execute(
+        lines, first, earliest, last = self.row(
             "SELECT count(*), arg_min(at_us, byte_offset), min(at_us), arg_max(at_us, byte_offset)"
             " FROM parsed WHERE why IS NULL"
-        ).fetchone()
-        assert found is not None  # an aggregate has a row
-        return found[0], found[1], found[2], found[3]
+        )
+        return lines, first, earliest, last
 
     def _create_tables(self) -> None:
         self.connection.execute("CREATE OR REPLACE TEMP TABLE parsed (at_us BIGINT)")
@@ -286,8 +290,7 @@ class Parser:
             WHERE {before is None} OR coalesce(good.at_us, {default}) {within}
             """
         )
-        count = self.connection.execute("SELECT count(*) FROM refused").fetchone()
-        number += count[0] if count else 0
+        number += self.row("SELECT count(*) FROM refused")[0]
         rows = self.connection.execute(
             f"SELECT * FROM refused ORDER BY byte_offset LIMIT {MAX_SAMPLES}"
         ).fetchall()

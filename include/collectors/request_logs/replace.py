@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from sqlalchemy import Connection, String, cast, delete, func, select
 
 from include.collectors.request_logs.parse import SUMS
@@ -67,10 +68,11 @@ def replace_minutes(
     stored = _stored(store, file_id, first, stop)
     counted = _different(fresh, stored)
     raw = _different(
-        parsed.execute(
+        _frame(
+            parsed,
             "SELECT minute, count(*) AS requests, sum(byte_offset)::BIGINT AS offsets "
-            "FROM request GROUP BY minute"
-        ).df(),
+            "FROM request GROUP BY minute",
+        ),
         _stored_raw(store, file_id, first, stop),
     )
     limit = _ROWS_SQLITE if store.is_sqlite else _ROWS_SERVER
@@ -95,45 +97,40 @@ def replace_minutes(
     return Replaced(len(counted), _late(fresh, stored, window_first))
 
 
+def _table(parsed: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    return parsed.sql(sql).to_arrow_table()
+
+
+def _frame(parsed: duckdb.DuckDBPyConnection, sql: str) -> pd.DataFrame:
+    # by way of Arrow: DuckDB's own .df() uses what pandas 3 warns of
+    frame: pd.DataFrame = _table(parsed, sql).to_pandas(integer_object_nulls=True)
+    return frame
+
+
 def _fresh(
     parsed: duckdb.DuckDBPyConnection, source: str
 ) -> tuple[pd.DataFrame, dict[str, Labels]]:
     """Parsed counts by ``minute`` and ``mark`` (a label set's fingerprint), and the label sets."""
+    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in SUMS)
+    counts = _table(
+        parsed,
+        f"""
+        SELECT minute, service, route, instance, {sums}, max(latency_max_ms) AS latency_max_ms
+        FROM part GROUP BY minute, service, route, instance ORDER BY ALL
+        """,
+    )
+    names = ("service", "route", "instance")
+    keys = list(zip(*(counts[name].to_pylist() for name in names), strict=True))
     labels: dict[str, Labels] = {}
-    marks = []
-    known = parsed.execute("SELECT DISTINCT service, route, instance FROM part").fetchall()
-    for service, route, instance in known:
-        present = {
-            name: value
-            for name, value in (
-                ("service", service),
-                ("route", route),
-                ("instance", instance),
-                ("source", source),
-            )
-            if value
-        }
-        mark = fingerprint(present)
-        labels[mark] = present
-        marks.append((service, route, instance, mark))
-    frame = pd.DataFrame(marks, columns=["service", "route", "instance", "mark"], dtype="object")
-    parsed.register("label_marks", frame)
-    try:
-        sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in SUMS)
-        counts = parsed.execute(
-            f"""
-            SELECT part.minute, mark, {sums}, max(latency_max_ms) AS latency_max_ms
-            FROM part JOIN label_marks known
-                ON part.service IS NOT DISTINCT FROM known.service
-                AND part.route IS NOT DISTINCT FROM known.route
-                AND part.instance IS NOT DISTINCT FROM known.instance
-            GROUP BY part.minute, mark ORDER BY part.minute, mark
-            """
-        ).df()
-    finally:
-        parsed.unregister("label_marks")
-    counts["latency_sum_ms"] = counts["latency_us"].to_numpy(dtype=np.float64) / 1000
-    return counts[["minute", "mark", *_COUNTS]], labels
+    marks: dict[tuple[str | None, ...], str] = {}
+    for key in set(keys):
+        found = {name: value for name, value in zip(names, key, strict=True) if value}
+        marks[key] = fingerprint({**found, "source": source})
+        labels[marks[key]] = {**found, "source": source}
+    frame: pd.DataFrame = counts.drop_columns(list(names)).to_pandas()
+    frame["mark"] = pd.Series([marks[key] for key in keys], dtype="object")
+    frame["latency_sum_ms"] = frame["latency_us"].to_numpy(dtype=np.float64) / 1000
+    return frame[["minute", "mark", *_COUNTS]], labels
 
 
 def _stored(store: Store, file_id: int, first: int, stop: int) -> pd.DataFrame:
@@ -251,10 +248,11 @@ def _cuts(parsed: duckdb.DuckDBPyConnection, minute: int, limit: int) -> list[in
 def _raw_rows(
     parsed: duckdb.DuckDBPyConnection, part: _Slice, source: str, file_id: int
 ) -> pd.DataFrame:
-    rows: pd.DataFrame = parsed.execute(
+    rows = _frame(
+        parsed,
         "SELECT make_timestamptz(at_us) AS occurred_at, * EXCLUDE (at_us, minute) FROM request "
-        f"WHERE at_us >= {part.low_us} AND at_us < {part.high_us} ORDER BY at_us, byte_offset"
-    ).df()
+        f"WHERE at_us >= {part.low_us} AND at_us < {part.high_us} ORDER BY at_us, byte_offset",
+    )
     return rows.assign(file_id=file_id, source=source)
 
 
