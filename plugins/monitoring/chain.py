@@ -36,9 +36,6 @@ __all__ = [
     "update_alerts",
 ]
 
-#: Collectors in the order of the chain.
-COLLECTORS = ("gateway_exceptions", "request_logs", "container_stats")
-
 
 @dataclass(frozen=True)
 class AnalysisReport:

@@ -153,8 +153,8 @@ def run(start: From, end: To, notify: Notify = False) -> None:
 @app.command()
 def status(format_: Format = "table") -> None:
     """Which userdb is in use; what is covered, missing, late and stale."""
-    from monitoring.chain import COLLECTORS
     from monitoring.cli_output import print_json, print_status
+    from monitoring.signals import COLLECTORS
     from monitoring.status import read_status
 
     as_json = _is_json(format_)

@@ -6,19 +6,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from monitoring.alerts.read import AlertRow, TransitionRow
-from monitoring.chain import COLLECTORS, AnalysisReport, collect
-from monitoring.signals import SIGNALS
-from monitoring.status import Status
-from monitoring.window import Window
+from monitoring.signals import COLLECTORS, SIGNALS
 from userdb.errors import MonitoringError
-from userdb.ledger import CollectionReport
-from userdb.store import Store
+
+if TYPE_CHECKING:  # the command starts faster without what it does not need
+    from monitoring.alerts.read import AlertRow, TransitionRow
+    from monitoring.chain import AnalysisReport
+    from monitoring.status import Status
+    from monitoring.window import Window
+    from userdb.ledger import CollectionReport
+    from userdb.store import Store
 
 _STYLES = {"firing": "bold red", "pending": "yellow", "resolved": "green"}
 
@@ -59,6 +61,8 @@ def print_collections(
     store: Store, window: Window, now: datetime, names: Sequence[str] | None
 ) -> bool:
     """Collect ``window`` with each collector and show what came of it; false if any failed."""
+    from monitoring.chain import collect
+
     table = Table(title=f"collected {window}")
     for column in ("collector", "source", "status", "rows", "rejected", "late", "message"):
         table.add_column(
@@ -180,7 +184,7 @@ def print_signals() -> None:
         table.add_row(
             signal.name, signal.kind, signal.unit, ", ".join(signal.family.labels), signal.meaning
         )
-    console.print(table)
+    _wide().print(table)
 
 
 def print_status(state: Status) -> None:

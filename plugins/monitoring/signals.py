@@ -58,6 +58,8 @@ CONTAINER = Family(
     "container", "container_stats", "container_sample", ("container", "service", "image", "host")
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (EVENT, REQUEST, CONTAINER)}
+#: Collectors in the order of the chain.
+COLLECTORS = tuple(family.collector for family in FAMILIES.values())
 
 
 def _request_counts() -> list[Signal]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from monitoring.cli import main
 
 from tests.monitoring.facts import T0, cover, put_requests
 from userdb.store import open_store
@@ -28,35 +29,48 @@ policies:
 
 
 class Shell:
-    """Runs ``monitoring`` with an environment of its own."""
+    """Runs ``monitoring`` in this process, with an environment of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.env = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("USERDB", "MONITORING", "AIRFLOW"))
-        } | {"MONITORING_HOME": str(folder), "MONITORING_POLICIES": str(folder / "policies")}
+    def __init__(
+        self, folder: Path, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
+    ):
+        self.folder, self.patch, self.capture = folder, patch, capture
+        patch.setenv("MONITORING_POLICIES", str(folder / "policies"))
         (folder / "policies").mkdir()
         (folder / "policies" / "p.yaml").write_text(POLICY)
 
     def __call__(self, *arguments: str, fails: bool = False, **env: str) -> str:
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "monitoring"), *arguments],
-            env=self.env | env,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert (done.returncode != 0) is fails, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stderr if fails else done.stdout
+        with self.patch.context() as patch:
+            patch.setattr(sys, "argv", ["monitoring", *arguments])
+            for name, value in env.items():
+                patch.setenv(name, value)
+            self.capture.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                main()
+        shown = self.capture.readouterr()
+        assert bool(ended.value.code) is fails, shown.out + shown.err
+        return shown.err if fails else shown.out
 
 
 @pytest.fixture
-def monitoring(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+def monitoring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shell:
+    return Shell(tmp_path, monkeypatch, capsys)
+
+
+def test_the_command_is_installed_and_tells_an_error_without_a_traceback(tmp_path):
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "monitoring"), "db", "current"],
+        env={**os.environ, "USERDB_URL": "nonsense"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "error: USERDB_URL is not a database URL" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def at(minutes: int) -> str:
