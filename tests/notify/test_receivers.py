@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -122,19 +125,38 @@ def test_nothing_configured_is_no_receivers():
     assert load_receivers({}).usable == ()
 
 
+_LOAD = """
+import json
+from monitoring.notify import load_receivers
+loaded = load_receivers()
+made = [(one.name, one.url, one.secret) for one in loaded.usable]
+print(json.dumps([made, dict(loaded.errors)]))
+"""
+
+
 @pytest.mark.airflow
-def test_airflows_own_connections(monkeypatch):
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_MONITORING_WEBHOOK_OPS",
-        json.dumps({"conn_type": "http", "host": "h.example", "password": "k", "port": 81}),
+def test_airflows_own_connections(tmp_path):
+    ops = {"conn_type": "http", "host": "h.example", "password": "k", "port": 81}
+    loaded = subprocess.run(
+        [sys.executable, "-c", _LOAD],
+        env={
+            **os.environ,
+            "AIRFLOW_HOME": str(tmp_path),
+            "MONITORING_RECEIVERS": "monitoring_webhook_ops,as_uri,absent",
+            "AIRFLOW_CONN_MONITORING_WEBHOOK_OPS": json.dumps(ops),
+            "AIRFLOW_CONN_AS_URI": "https://h.example:82/services/x?secret=s",
+        },
+        capture_output=True,
+        check=True,
+        text=True,
     )
-    monkeypatch.setenv("AIRFLOW_CONN_AS_URI", "https://h.example:82/services/x?secret=s")
-    loaded = load_receivers({"MONITORING_RECEIVERS": "monitoring_webhook_ops,as_uri"})
-    assert loaded.errors == {}
-    assert loaded.usable == (
-        Receiver("ops", "http://h.example:81", secret="k"),
-        Receiver("as_uri", "https://h.example:82/services/x", secret="s"),
-    )
+    made, errors = json.loads(loaded.stdout.splitlines()[-1])
+    assert made == [
+        ["ops", "http://h.example:81", "k"],
+        ["as_uri", "https://h.example:82/services/x", "s"],
+    ]
+    assert list(errors) == ["absent"]
+    assert "add it under Admin" in errors["absent"]
 
 
 def test_a_channel_is_registered_once():

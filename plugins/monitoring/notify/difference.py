@@ -30,6 +30,7 @@ from monitoring.notify.present import Episode, Present, Reference
 
 #: What was told resolved is remembered for so long, so that it is not told again.
 _REMEMBERED = timedelta(hours=24)
+_NONE = timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _steps(
     if (
         firing is not None
         and (last is None or last.status == "resolved")
-        and present.reached[firing.policy] - firing.fired_at >= wait
+        and max(present.reached[firing.policy] - firing.fired_at, _NONE) >= wait
     ):
         last = tell(_told(firing, external_url))
     return last, steps
