@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 from docker import APIClient
 from docker.errors import APIError, NotFound
+from docker.transport import UnixHTTPAdapter
 from docker.utils import parse_host, version_lt
+from requests.adapters import HTTPAdapter
 
 from include.collectors.container_stats.docker_payload import (
     MEASURABLE,
@@ -85,6 +87,7 @@ class DockerEngine:
                 "its url in container_stats.hosts; its socket needs the right to read and write"
             ) from error
         client = self._make_client(self._timeout_s)
+        _widen(client, self._concurrency)
         found = client.containers(all=True)
         if not isinstance(found, list):
             raise TypeError(f"its list of containers is {str(found)[:100]!r}")
@@ -161,6 +164,16 @@ def _read(client: APIClient, mark: str, began: float) -> tuple[Container, Reject
     except Exception as error:
         return container, Rejected(container.name, f"no measurement: {_reason(error)}", mark[:12])
     return with_usage(container, usage, time.perf_counter() - began), None
+
+
+def _widen(client: APIClient, connections: int) -> None:
+    """Let the client keep so many connections; from the eleventh on it would open each anew."""
+    adapter = client.get_adapter(client.base_url)
+    if isinstance(adapter, UnixHTTPAdapter):
+        adapter.max_pool_size = connections
+        adapter.pools.clear()
+    elif isinstance(adapter, HTTPAdapter):
+        adapter.init_poolmanager(1, connections)
 
 
 def _probe(url: str, timeout_s: float) -> None:

@@ -50,15 +50,15 @@ class ContainerStatsSettings(BaseModel):
         cadence: how often the schedule takes a sample. A sample says something of this long before
             the window's end, and can be taken for this long after it.
         timeout_s: seconds that one engine may take; engines are asked at the same time.
-        concurrency: containers of one engine that are asked for at the same time.
+        concurrency: containers of one engine that are asked for at the same time. Some engines
+            take a second for each measurement, busy or not.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cadence: Duration = timedelta(minutes=5)
     timeout_s: float = Field(default=30.0, gt=0, le=600)
-    # the client keeps ten connections to an engine
-    concurrency: int = Field(default=8, ge=1, le=10)
+    concurrency: int = Field(default=32, ge=1, le=128)
     hosts: list[EngineHost] = Field(default_factory=list)
 
     @model_validator(mode="after")

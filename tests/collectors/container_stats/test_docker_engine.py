@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -250,8 +250,9 @@ def _gate(server: DockerServer, on_request: Callable[[bytes], None]) -> Iterator
             far.connect(server.url.removeprefix("unix://"))
 
             def answer() -> None:
-                while data := far.recv(65536):
-                    near.sendall(data)
+                with suppress(OSError):  # the other direction ends first
+                    while data := far.recv(65536):
+                        near.sendall(data)
 
             threading.Thread(target=answer, daemon=True).start()
             while data := near.recv(65536):

@@ -27,7 +27,7 @@ def test_defaults() -> None:
         ({"cadence": "30s"}, "shorter than 1m"),
         ({"cadence": "5"}, "is not a duration"),
         ({"timeout_s": 0}, "greater than 0"),
-        ({"concurrency": 11}, "less than or equal to 10"),
+        ({"concurrency": 129}, "less than or equal to 128"),
         ({"host": []}, "Extra inputs"),
     ],
 )
