@@ -27,7 +27,7 @@ from userdb.store import Store, open_store
 if TYPE_CHECKING:
     from monitoring.alerts.history import AlertReport
     from monitoring.evaluation import ScoreReport
-    from monitoring.notify import NotifyReport
+    from monitoring.notify import DeliveryReport, NotifyReport
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def retry_deliveries(context: Context) -> dict[str, Any]:
     with failure_told(context), _opened() as store:
         from monitoring.notify import deliver
 
-        report: NotifyReport = deliver(store, now=datetime.now(UTC))
+        report: DeliveryReport = deliver(store, now=datetime.now(UTC))
         counts: dict[str, Any] = report.as_dict()
         return counts
 

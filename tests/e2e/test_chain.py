@@ -106,6 +106,14 @@ def test_backwards_backfill_by_command_gives_the_same_and_notifies_if_asked(
     platform: Platform,
 ) -> None:
     incident = platform.incident
+    # a DAG has one backfill at a time, and the scheduler closes it some time after its last run
+    platform.wait(
+        lambda: all(
+            one["completed_at"]
+            for one in platform.server.api.get("/backfills", dag_id=DAG)["backfills"]
+        ),
+        "the other backfill to be closed",
+    )
     platform.server.cli(
         "backfill",
         "create",
