@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from tests import requirements
+from tests import requirements
 from tests.servers.mariadb import MariaDbServer, run_mariadb
 from userdb.migrate import VERSION_TABLE, upgrade
 from userdb.models import Base
