@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import text
 
 from tests import requirements
-from tests import requirements
 from tests.servers.mariadb import MariaDbServer, run_mariadb
 from userdb.migrate import VERSION_TABLE, upgrade
 from userdb.models import Base
