@@ -82,6 +82,8 @@ class Parser:
         self.connection.execute("SET VARIABLE zone = " + quoted(source.timezone))
         require_valid(source, self.connection)
         self._parse_sql = self._build()
+        self._times_sql = self._build_times()
+        self._has_tables = False
         slow_ms = settings.slow.total_seconds() * 1000
         self._keep = {
             "all": "true",
@@ -120,7 +122,7 @@ class Parser:
         end = data.rfind(b"\n") + 1
         if not end:
             return None
-        self._load(Block(0, data[:end]))
+        self._load(Block(0, data[:end]), self._times_sql)
         (found,) = self.row(f"SELECT {aggregate} FROM parsed WHERE why IS NULL")
         return None if found is None else int(found)
 
@@ -139,12 +141,12 @@ class Parser:
         counts at that of the line before it (at the top, of the next), so that each is counted in
         one window alone: those in ``window_us`` are reported.
         """
-        self._create_tables()
+        self._empty_tables()
         parsed = ParsedFile()
         before: int | None = None
         pending: list[tuple[int, list[Rejected]]] = []
         for block in blocks:
-            self._load(block)
+            self._load(block, self._parse_sql)
             parsed.read_to = block.offset + len(block.data)
             count, first, earliest, last = self._span()
             parsed.lines += count
@@ -207,21 +209,41 @@ class Parser:
                    at_us // 60000000 AS minute,
                    {OUTCOME} AS outcome,
                    {OUTCOME_REASON} AS outcome_reason,
-                   CASE WHEN trim(line, chr(10) || chr(13) || ' ') = '' THEN 'is empty'
-                        WHEN refused THEN {quoted(self._format.refusal)}
-                        WHEN at_us IS NULL THEN 'has no time'
-                        WHEN at_us NOT BETWEEN {_EARLIEST_US} AND {_LATEST_US}
-                            THEN 'has a time out of range'
-                        WHEN status IS NULL THEN 'has no status'
-                        WHEN status NOT BETWEEN 0 AND 999 THEN 'has a status out of range'
-                   END AS why
+                   {self._why()} AS why
             FROM texts
         """
 
-    def _load(self, block: Block) -> None:
+    def _build_times(self) -> str:
+        """As ``_build``, for what looking for a time needs: planning costs more than running."""
+        fields = self._format.fields
+        return f"""
+            CREATE OR REPLACE TEMP TABLE parsed AS
+            WITH records AS (
+                SELECT byte_offset, line, {self._format.record} AS record FROM block
+            ), fields AS (
+                SELECT byte_offset, line, record IS NULL AS refused,
+                       epoch_us({fields["occurred_at"]}) AS at_us,
+                       CAST({fields["status"]} AS INTEGER) AS status
+                FROM records
+            )
+            SELECT byte_offset, at_us, {self._why()} AS why FROM fields
+        """
+
+    def _why(self) -> str:
+        """An expression for why a line is refused; null for one that is taken."""
+        return f"""CASE
+            WHEN trim(line, chr(10) || chr(13) || ' ') = '' THEN 'is empty'
+            WHEN refused THEN {quoted(self._format.refusal)}
+            WHEN at_us IS NULL THEN 'has no time'
+            WHEN at_us NOT BETWEEN {_EARLIEST_US} AND {_LATEST_US} THEN 'has a time out of range'
+            WHEN status IS NULL THEN 'has no status'
+            WHEN status NOT BETWEEN 0 AND 999 THEN 'has a status out of range'
+            END"""
+
+    def _load(self, block: Block, sql: str) -> None:
         self.connection.register("block", block.table())
         try:
-            self.connection.execute(self._parse_sql)
+            self.connection.execute(sql)
         finally:
             self.connection.unregister("block")
 
@@ -233,14 +255,17 @@ class Parser:
         )
         return lines, first, earliest, last
 
-    def _create_tables(self) -> None:
-        self.connection.execute("CREATE OR REPLACE TEMP TABLE parsed (at_us BIGINT)")
-        self._load(Block(0, b""))
+    def _empty_tables(self) -> None:
+        if self._has_tables:
+            self.connection.execute("TRUNCATE request")
+            self.connection.execute("TRUNCATE part")
+            return
+        self._load(Block(0, b""), self._parse_sql)
         self.connection.execute(
-            "CREATE OR REPLACE TABLE request AS "
-            "SELECT * EXCLUDE (line, refused, why) FROM parsed LIMIT 0"
+            "CREATE TABLE request AS SELECT * EXCLUDE (line, refused, why) FROM parsed LIMIT 0"
         )
-        self.connection.execute(f"CREATE OR REPLACE TABLE part AS {self._part(0, 0)} LIMIT 0")
+        self.connection.execute(f"CREATE TABLE part AS {self._part(0, 0)} LIMIT 0")
+        self._has_tables = True
 
     def _take(self, low_us: int, high_us: int) -> None:
         self.connection.execute(f"INSERT INTO part {self._part(low_us, high_us)}")
