@@ -6,6 +6,7 @@ import io
 import os
 import secrets
 import tarfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,7 @@ class Containers:
             self._client.api.import_image_from_data(layer, repository=self.prefix, tag="1")
             self._run(self.healthy, "web")
             self._run(self.fragile, "worker")
+            self._see_them_run()
         except (DockerException, RequestException, OSError) as error:
             self.stop()
             raise NoRuntime(
@@ -112,6 +114,17 @@ class Containers:
             if self._imported:
                 self._client.images.remove(self._image, force=True)
         self._client.close()
+
+    def _see_them_run(self) -> None:
+        # a program that the engine's machine can't execute is started, and ends at once
+        time.sleep(1)
+        for container in (self._client.containers.get(n) for n in (self.healthy, self.fragile)):
+            if container.status != "running" or container.attrs["RestartCount"]:
+                said = container.logs(tail=1).decode(errors="replace").strip()
+                raise NoRuntime(
+                    f"{self.engine} at {self.url} can't run a container: "
+                    f"{said or 'it ends at once'}"
+                )
 
     def _run(self, name: str, service: str) -> None:
         self._client.containers.run(

@@ -99,7 +99,7 @@ class ExpectedAlert:
 def subject(labels: Mapping[str, str]) -> str:
     """What an alert is about, in a few words."""
     told = (labels.get(name, "") for name in ("service", "route", "container"))
-    return " ".join(part for part in told if part)
+    return " ".join(dict.fromkeys(part for part in told if part))
 
 
 def expected_alerts(course: Course, fragile_container: str | None) -> list[ExpectedAlert]:

@@ -35,10 +35,14 @@ class MinuteRow:
 
 @dataclass(frozen=True)
 class Problem:
-    """A source that a collector could not collect."""
+    """A source that a collector could not collect, or not for the whole window.
+
+    ``status`` is failed, or unavailable: then the source can't tell about all of it.
+    """
 
     collector: str
     source: str
+    window_start: datetime
     status: str
     message: str
 
@@ -92,7 +96,7 @@ def minutes(connection: Connection, start: datetime, end: datetime) -> list[Minu
                 slowest_ms=float(counts[2] or 0) if counts else 0.0,
                 events=events.get(minute, 0),
                 containers=containers,
-                restarts=int(restarts),
+                restarts=int(restarts or 0),
             )
         )
     return rows
@@ -122,11 +126,12 @@ def events_stored(connection: Connection) -> tuple[int, int]:
 
 def problems(connection: Connection) -> list[Problem]:
     """Everything that the ledger says was not collected."""
-    return [
-        Problem(row.collector, row.source, row.status, row.message or "")
-        for row in connection.execute(
-            select(Collection.collector, Collection.source, Collection.status, Collection.message)
-            .where(Collection.status != "ok")
-            .order_by(Collection.id)
-        )
-    ]
+    columns = (
+        Collection.collector,
+        Collection.source,
+        Collection.window_start,
+        Collection.status,
+        func.coalesce(Collection.message, ""),
+    )
+    query = select(*columns).where(Collection.status != "ok").order_by(Collection.id)
+    return [Problem(*row) for row in connection.execute(query)]

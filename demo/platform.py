@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -39,7 +39,7 @@ class Platform:
 
         Args:
             folder: takes logs and configuration.
-            env: the services' whole environment, with USERDB_URL; None: this process' own.
+            env: the processes' whole environment, with USERDB_URL; None: this process' own.
             preferred_port: the gateway's port where it is free.
             nginx: path of nginx; None looks for it.
             use_nginx: False takes the built-in gateway even where nginx is installed.
@@ -50,10 +50,11 @@ class Platform:
         self.folder = folder
         self.log = folder / "access.log"
         self.remarks: list[str] = []
+        self._env = env
         self._children: list[Child] = []
         self._nginx = (nginx or find_nginx()) if use_nginx else None
         try:
-            self.upstream_port = self._on_a_port(0, lambda port: self._start_upstream(port, env))
+            self.upstream_port = self._on_a_port(0, self._start_upstream)
             self.gateway, self.port = self._start_gateway(preferred_port)
         except BaseException:
             self.stop()
@@ -99,10 +100,8 @@ class Platform:
     ) -> None:
         self.stop()
 
-    def _start_upstream(self, port: int, env: Mapping[str, str] | None) -> Child:
-        return Child.start(
-            "services", python_module("demo.upstream", "--port", str(port)), self.folder, env=env
-        )
+    def _start_upstream(self, port: int) -> Child:
+        return self._start("services", python_module("demo.upstream", "--port", str(port)))
 
     def _start_gateway(self, preferred: int) -> tuple[str, int]:
         if self._nginx is None:
@@ -123,7 +122,7 @@ class Platform:
 
     def _start_nginx(self, nginx: str, port: int) -> Child:
         conf = configure(self.folder, port, self.upstream_port, self.log, LOG_FORMAT)
-        return Child.start("nginx", [nginx, "-p", f"{self.folder}/", "-c", str(conf)], self.folder)
+        return self._start("nginx", [nginx, "-p", f"{self.folder}/", "-c", str(conf)])
 
     def _start_builtin(self, port: int) -> Child:
         command = python_module(
@@ -131,7 +130,10 @@ class Platform:
             *("--port", str(port), "--upstream-port", str(self.upstream_port)),
             *("--log", str(self.log), "--log-format", LOG_FORMAT),
         )
-        return Child.start("gateway", command, self.folder)
+        return self._start("gateway", command)
+
+    def _start(self, name: str, command: Sequence[str]) -> Child:
+        return Child.start(name, command, self.folder, env=self._env)
 
     def _on_a_port(self, preferred: int, start: Callable[[int], Child]) -> int:
         """Start a server on a free port; another one where somebody takes it in between."""

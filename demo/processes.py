@@ -127,15 +127,15 @@ class Child:
 
     def stop(self, patience: float = 5.0) -> None:
         """End the whole group: TERM, and KILL after ``patience`` seconds."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
-            try:
-                self.process.wait(patience)
-            except subprocess.TimeoutExpired:
-                continue
-            if not self._group_lives():
-                return
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                # reap it first: as a zombie it would count as alive
+                if self.process.poll() is not None and not self._group_lives():
+                    return
+                time.sleep(0.02)
 
     def _group_lives(self) -> bool:
         try:

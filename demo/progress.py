@@ -3,9 +3,12 @@ live line for what it waits for."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import IO, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,10 +21,30 @@ _PLAIN_WIDTH = 120
 
 def make_console() -> Console:
     """A console for a terminal, or for a plain log of a fixed width."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # a sign that a terminal can't show must not end the demo
+        sys.stdout.reconfigure(errors="replace")
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=_PLAIN_WIDTH)
+        return Console(highlight=False, width=_PLAIN_WIDTH, file=cast(IO[str], _Trimmed()))
     return console
+
+
+class _Trimmed:
+    """Standard output without the blanks that fill tables' lines; each line at once."""
+
+    def __init__(self) -> None:
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            sys.stdout.write(line.rstrip() + "\n")
+        sys.stdout.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
 
 
 class Progress:

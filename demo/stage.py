@@ -12,6 +12,7 @@ from typing import Self
 from rich.markup import escape
 
 from demo.containers import Containers, NoRuntime
+from demo.incident import subject
 from demo.interruption import ignore_signals
 from demo.platform import Platform
 from demo.processes import ROOT
@@ -168,10 +169,12 @@ def tell_message(progress: Progress, message: Message) -> None:
         progress.say("webhook", f"turned away with {message.answered}: it must be sent again", "")
         return
     for alert in message.alerts:
-        status = str(alert.get("status"))
-        summary = alert.get("annotations", {}).get("summary", "")
-        name = alert.get("labels", {}).get("alertname", "?")
-        progress.say(status, f"[bold]{escape(name)}[/] {escape(summary)}", style_of(status))
+        status, labels = str(alert.get("status")), alert.get("labels", {})
+        about = subject(labels)
+        if status == "firing":
+            about = alert.get("annotations", {}).get("summary", about)
+        name = labels.get("alertname", "?")
+        progress.say(status, f"[bold]{escape(name)}[/] {escape(about)}", style_of(status))
 
 
 def style_of(status: str) -> str:

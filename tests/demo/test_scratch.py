@@ -1,0 +1,91 @@
+"""The demo works in a folder of its own, and shows its processes nothing of the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from monitoring.policy.loader import load_policies
+
+from demo.routes import ROUTES
+from demo.scratch import Scratch
+from include.collectors.config import load_settings
+
+
+def test_a_second_demo_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    first, second = Scratch("demo", tmp_path), Scratch("demo", tmp_path)
+
+    assert first.folder == tmp_path / "var" / "demo"
+    assert second.temporary
+    assert second.folder != first.folder
+    second.close()
+    assert not second.folder.exists()
+    first.close()
+
+
+def test_the_next_demo_begins_empty(tmp_path: Path) -> None:
+    first = Scratch("demo", tmp_path)
+    (first.folder / "access.log").write_text("a line\n")
+    first.close()
+    assert (first.folder / "access.log").exists()
+
+    second = Scratch("demo", tmp_path)
+
+    assert second.folder == first.folder
+    assert not (second.folder / "access.log").exists()
+    second.close()
+
+
+def test_a_folder_that_can_not_be_had_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("in the way")
+    scratch = Scratch("demo", tmp_path)
+
+    assert scratch.temporary
+    assert scratch.folder.is_dir()
+    scratch.close()
+
+
+def test_processes_see_nothing_of_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (
+        "USERDB_URL",
+        "AIRFLOW_CONN_USERDB",
+        "AIRFLOW_HOME",
+        "MONITORING_RECEIVERS",
+        "MONITORING_WATCHDOG_URL",
+    ):
+        monkeypatch.setenv(name, "the-users-own")
+    scratch = Scratch("demo", tmp_path)
+    environment = scratch.environment(webhook="http://127.0.0.1:1/alerts")
+    scratch.close()
+
+    assert "the-users-own" not in environment.values()
+    assert environment["USERDB_URL"] == f"sqlite:///{scratch.folder}/userdb.sqlite"
+    assert environment["MONITORING_SCHEDULE"] == "none"
+    assert environment["MONITORING_WEBHOOK_URL"] == "http://127.0.0.1:1/alerts"
+
+
+@pytest.mark.parametrize("engine", [None, "unix:///var/run/docker.sock"])
+@pytest.mark.parametrize("live", [False, True])
+def test_the_chain_can_read_what_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str | None, live: bool
+) -> None:
+    scratch = Scratch("demo", tmp_path)
+    environment = scratch.environment(docker_host=engine, live=live)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    settings = load_settings()
+    scratch.close()
+
+    assert [host.url for host in settings.container_stats.hosts] == [engine] * (engine is not None)
+    (source,) = settings.request_logs.sources
+    assert source.paths == [f"{scratch.folder}/access.log*"]
+    assert {(rule.name, rule.prefix) for rule in source.service.rules} == {
+        (route.service, route.prefix.rstrip("/")) for route in ROUTES
+    }
+    assert {(rule.name, rule.prefix) for rule in source.route.rules} == {
+        (route.name, route.prefix.rstrip("/")) for route in ROUTES
+    }
+    assert load_policies().errors == ()
