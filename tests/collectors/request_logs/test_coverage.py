@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import gzip
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from include.collectors.request_logs.birth import born_at
+from include.collectors.request_logs.coverage import Extent, held_by
+from include.collectors.request_logs.files import open_files
 from tests.collectors.request_logs import gateway_log as log
 from userdb.store import Store
 
@@ -71,3 +75,21 @@ def test_every_log_of_a_source_must_hold_the_window(store: Store, tmp_path: Path
     (tmp_path / "access.log-other").write_bytes(log.lines([2.5]))
     log.collect(store, log.settings(tmp_path), 0, 5)
     assert log.covered(store, 0, 5) == [False, False, False, True, True]
+
+
+def test_a_new_log_holds_all_since_it_was_created(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(b"some line\n")
+    with path.open("rb") as file:
+        born = born_at(file.fileno())
+    if born is not None:
+        made = datetime.fromtimestamp(born, UTC)
+        assert abs(made - datetime.fromtimestamp(path.stat().st_mtime, UTC)) < timedelta(minutes=1)
+    with open_files(log.settings(tmp_path).request_logs.sources[0]) as found:
+        (file,) = found.files
+        file.born = 90.0
+        assert held_by([Extent(file, 90.0 + 600)]).first == 2
+        # created long before its first line: it may have been emptied since
+        assert held_by([Extent(file, 90.0 + 86400)]).first == 1442
+        file.born = None
+        assert held_by([Extent(file, 90.0 + 600)]).first == 12
