@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from rich.markup import escape
 
 from demo.chain_runs import ChainError
 from demo.interruption import interrupt_on_signals
-from demo.processes import StartError
+from demo.processes import ROOT, StartError
 from demo.progress import Progress, make_console
 from demo.run import run_demo
 from demo.supervisor import AirflowStartError
@@ -30,14 +31,18 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="use the built-in gateway even where nginx is installed",
     )
+    parser.add_argument(
+        "--folder", type=Path, help="for everything that is written; default var/demo or var/up"
+    )
     given = parser.parse_args(arguments)
+    folder = given.folder or ROOT / "var" / ("up" if given.up else "demo")
     progress = Progress(make_console())
     interrupt_on_signals()
     try:
         if given.up:
-            run_up(progress, use_nginx=not given.without_nginx)
+            run_up(progress, folder, use_nginx=not given.without_nginx)
             return 0
-        return 0 if run_demo(progress, use_nginx=not given.without_nginx) else 1
+        return 0 if run_demo(progress, folder, use_nginx=not given.without_nginx) else 1
     except KeyboardInterrupt:
         progress.console.print("stopped: nothing that was started is left")
         return 0 if given.up else _INTERRUPTED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from monitoring.alerts.read import list_alerts
 from rich.markup import escape
@@ -25,14 +26,14 @@ _GRACE_S = 1.0
 _TICK_S = 0.2
 
 
-def run_demo(progress: Progress, *, use_nginx: bool = True) -> bool:
+def run_demo(progress: Progress, folder: Path, *, use_nginx: bool = True) -> bool:
     """Run the demo; whether everything came as the incident should have given it."""
     progress.console.print(
         "[bold]A real platform, an incident on it, and the chain that sees it.[/]\n"
         "[dim]It ends by itself within five minutes; Ctrl-C ends it now. "
         "Times in front are minutes since the start.[/]\n"
     )
-    with Stage(progress, "demo", use_nginx=use_nginx, refusals=1) as stage:
+    with Stage(progress, folder, use_nginx=use_nginx, refusals=1) as stage:
         traffic_from = datetime.now(UTC)
         traffic = stage.start_traffic(RATE)
         timeline = Timeline(stage, traffic, traffic_from)

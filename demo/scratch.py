@@ -18,16 +18,18 @@ HERE = Path(__file__).resolve().parent
 
 #: What could lead a process of the demo to the user's own databases, policies or receivers.
 _USERS_OWN = ("AIRFLOW", "MONITORING_", "USERDB_URL")
+#: The lock that keeps a second demo out; and the sign that a folder is one that may be emptied.
+_MARK = ".demo.lock"
 
 
 class Scratch:
-    """``var/<name>`` in the checkout, emptied; a temporary folder where that can't be had.
+    """``folder``, emptied; a temporary one where it can't be had.
 
-    The folder is kept after the run, for whoever wants to look, until the next one begins.
+    It is kept after the run, for whoever wants to look, until the next one begins.
     """
 
-    def __init__(self, name: str, root: Path = ROOT) -> None:
-        self.folder, self._lock = _claim(root / "var" / name)
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._lock = _claim(folder.resolve())
         self.temporary = self._lock is None
         self.spool = self.folder / "spool"
         self.spool.mkdir()
@@ -78,12 +80,14 @@ class Scratch:
 def _claim(folder: Path) -> tuple[Path, IO[str] | None]:
     """The folder, emptied, with the lock that keeps a second demo out; else a temporary one."""
     with suppress(OSError):
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARK).exists():
+            raise OSError(f"{folder} was not made by a demo")
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        lock = (folder / _MARK).open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for entry in folder.iterdir():
-                if entry.name == ".lock":
+                if entry.name == _MARK:
                     continue
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry)

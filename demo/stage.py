@@ -34,7 +34,7 @@ class Stage:
 
     Args:
         progress: is told what there is, and what is done without.
-        name: the scratch folder's name below ``var``.
+        folder: takes everything that is written; emptied first.
         live: the DAGs run on their schedule, with the policies that are shipped.
         use_nginx: False takes the built-in gateway even where nginx is installed.
         refusals: how many messages the receiver turns away first.
@@ -49,14 +49,14 @@ class Stage:
     def __init__(
         self,
         progress: Progress,
-        name: str,
+        folder: Path,
         *,
         live: bool = False,
         use_nginx: bool = True,
         refusals: int = 0,
     ) -> None:
         self.progress = progress
-        self._name = name
+        self._folder = folder
         self._live = live
         self._use_nginx = use_nginx
         self._refusals = refusals
@@ -116,12 +116,12 @@ class Stage:
 
     def _set_up(self) -> None:
         say = self.progress.say
-        self.scratch = Scratch(self._name)
+        self.scratch = Scratch(self._folder)
         self._stack.callback(self.scratch.close)
         if self.scratch.temporary:
             self.progress.without(
                 "folder",
-                f"var/{self._name} is in use, or another user's: working in {self.scratch.folder}",
+                f"{shown(self._folder)} can't be had: working in {self.scratch.folder}",
             )
         store = open_store(self.scratch.userdb_url)
         self._stack.callback(store.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 from demo.progress import Progress
 from demo.stage import Stage, shown, tell_message
@@ -12,9 +13,9 @@ from demo.upstream import FAULTS
 RATE = 2.0
 
 
-def run_up(progress: Progress, *, use_nginx: bool = True) -> None:
+def run_up(progress: Progress, folder: Path, *, use_nginx: bool = True) -> None:
     """Start everything, say where it is, and stay until interrupted."""
-    with Stage(progress, "up", live=True, use_nginx=use_nginx) as stage:
+    with Stage(progress, folder, live=True, use_nginx=use_nginx) as stage:
         stage.start_traffic(RATE)
         airflow = stage.start_airflow()
         say = progress.say

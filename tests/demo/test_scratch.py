@@ -13,9 +13,9 @@ from include.collectors.config import load_settings
 
 
 def test_a_second_demo_gets_a_folder_of_its_own(tmp_path: Path) -> None:
-    first, second = Scratch("demo", tmp_path), Scratch("demo", tmp_path)
+    first, second = Scratch(tmp_path / "var"), Scratch(tmp_path / "var")
 
-    assert first.folder == tmp_path / "var" / "demo"
+    assert first.folder == tmp_path / "var"
     assert second.temporary
     assert second.folder != first.folder
     second.close()
@@ -24,12 +24,12 @@ def test_a_second_demo_gets_a_folder_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_next_demo_begins_empty(tmp_path: Path) -> None:
-    first = Scratch("demo", tmp_path)
+    first = Scratch(tmp_path / "var")
     (first.folder / "access.log").write_text("a line\n")
     first.close()
     assert (first.folder / "access.log").exists()
 
-    second = Scratch("demo", tmp_path)
+    second = Scratch(tmp_path / "var")
 
     assert second.folder == first.folder
     assert not (second.folder / "access.log").exists()
@@ -38,10 +38,19 @@ def test_the_next_demo_begins_empty(tmp_path: Path) -> None:
 
 def test_a_folder_that_can_not_be_had_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("in the way")
-    scratch = Scratch("demo", tmp_path)
+    scratch = Scratch(tmp_path / "var")
 
     assert scratch.temporary
     assert scratch.folder.is_dir()
+    scratch.close()
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    scratch = Scratch(tmp_path)
+
+    assert scratch.temporary
+    assert (tmp_path / "thesis.txt").exists()
     scratch.close()
 
 
@@ -56,7 +65,7 @@ def test_processes_see_nothing_of_the_users(
         "MONITORING_WATCHDOG_URL",
     ):
         monkeypatch.setenv(name, "the-users-own")
-    scratch = Scratch("demo", tmp_path)
+    scratch = Scratch(tmp_path / "var")
     environment = scratch.environment(webhook="http://127.0.0.1:1/alerts")
     scratch.close()
 
@@ -71,7 +80,7 @@ def test_processes_see_nothing_of_the_users(
 def test_the_chain_can_read_what_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str | None, live: bool
 ) -> None:
-    scratch = Scratch("demo", tmp_path)
+    scratch = Scratch(tmp_path / "var")
     environment = scratch.environment(docker_host=engine, live=live)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
