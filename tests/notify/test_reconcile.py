@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
 from monitoring.notify.definition import Receiver
 from monitoring.notify.difference import Grouping
 from monitoring.notify.reconcile import reconcile
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from tests.notify.episodes import (
     NOW,
@@ -215,6 +216,24 @@ def test_an_end_and_the_next_beginning_are_two_messages(store):
     assert run(store).deliveries == ()
 
 
+def test_an_earlier_episode_is_not_told_again_when_another_alert_joins(store):
+    add_policy(store)
+    put_alert(store, "a", fired_at=NOW - minutes(30), resolved_at=NOW - minutes(20))
+    put_alert(store, "b", fired_at=NOW - minutes(10))
+    run(store)
+    put_alert(store, "c", service="other")
+    run(store)
+    assert told(store)[-2:] == [
+        [("sim", "firing")],
+        [("other", "firing"), ("sim", "firing")],
+    ]
+    put_alert(store, "b", fired_at=NOW - minutes(10), resolved_at=NOW)
+    run(store)
+    put_alert(store, "c", service="other", resolved_at=NOW)
+    run(store)
+    assert told(store)[-1] == [("other", "resolved")]
+
+
 def test_an_episode_shorter_than_the_wait_is_not_told(store):
     add_policy(store)
     put_alert(store, "a", fired_at=NOW - minutes(10), resolved_at=NOW - minutes(9))
@@ -330,3 +349,27 @@ def test_reconciles_at_the_same_time_insert_each_message_once(store):
         one.close()
     assert sorted(found) == [0, 0, 0, 1]
     assert len(deliveries(store)) == 1
+
+
+def test_a_reconcile_waits_for_the_one_that_holds_the_group(store):
+    add_policy(store)
+    put_alert(store, "a")
+    run(store)
+    put_alert(store, "b", service="b")
+    url = store.url.url.render_as_string(hide_password=False)
+    slow, fast = open_store(url), open_store(url)
+    deciding = threading.Event()
+
+    @event.listens_for(slow.engine, "commit")
+    def linger(_connection):
+        deciding.set()
+        time.sleep(0.5)
+
+    thread = threading.Thread(target=run, args=[slow])
+    thread.start()
+    assert deciding.wait(10)
+    assert run(fast).deliveries == ()
+    thread.join()
+    slow.close()
+    fast.close()
+    assert len(deliveries(store)) == 2
