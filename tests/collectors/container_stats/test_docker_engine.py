@@ -35,6 +35,8 @@ pytestmark = pytest.mark.docker
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 STEP = timedelta(minutes=5)
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+#: The kernel charges memory ahead, 64 pages a CPU: what it says of small containers jumps by that.
+_STOCK = 64 * 4096 * (os.cpu_count() or 1)
 _WITHIN_AIRFLOW = str(Path(__file__).with_name("ask_within_airflow.py"))
 
 
@@ -101,8 +103,8 @@ def test_cpu_and_memory_are_those_of_docker_stats(engine: DockerServer, store: S
     engine.run("idle", "sleep", "300")
     engine.run(
         "full",
-        *("sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=40 && sleep 300"),
-        options=["--memory", "128m"],
+        *("sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=100 && sleep 300"),
+        options=["--memory", "160m", "--shm-size", "128m"],
     )
     # 30 MB of page cache, which is not memory in use
     engine.run("cached", "sh", "-c", "dd if=/dev/zero of=/big bs=1M count=30 && sleep 300")
@@ -117,7 +119,7 @@ def test_cpu_and_memory_are_those_of_docker_stats(engine: DockerServer, store: S
         by_docker = sum(float(s[name]["CPUPerc"].rstrip("%")) for s in shown) / len(shown)
         assert row.cpu_percent == pytest.approx(by_docker, abs=5.0), name
         used, limit = shown[-1][name]["MemUsage"].split("/")
-        assert row.memory_bytes == pytest.approx(_bytes(used), rel=0.01, abs=8192), name
+        assert row.memory_bytes == pytest.approx(_bytes(used), rel=0.01, abs=_STOCK), name
         assert row.memory_limit_bytes == pytest.approx(_bytes(limit), rel=0.01), name
         assert row.memory_percent == pytest.approx(
             float(shown[-1][name]["MemPerc"].rstrip("%")), rel=0.01, abs=0.01
@@ -126,7 +128,7 @@ def test_cpu_and_memory_are_those_of_docker_stats(engine: DockerServer, store: S
     assert rows["busy"].cpu_percent > 15
     assert rows["busy"].throttled_periods > 0
     assert rows["idle"].cpu_percent < 5
-    assert rows["full"].memory_bytes > 40 * 2**20
+    assert rows["full"].memory_bytes > 100 * 2**20
     assert rows["cached"].memory_bytes < 15 * 2**20
     assert all(row.cpu_percent is None for row in _rows(store, 0).values())
 
