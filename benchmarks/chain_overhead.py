@@ -1,6 +1,6 @@
 """The chain's wall time in a real Airflow, beside a DAG of the same shape that does nothing.
 
-    python benchmarks/chain_overhead.py [--runs 5] [--requests-per-minute 1000]
+    python -m benchmarks.chain_overhead [--runs 5] [--requests-per-minute 1000]
 
 Both run alternately in one Airflow; a run's time is its own end_date less its start_date. What
 the no-op takes is Airflow's: scheduling, starting task processes. The rest is the chain's work.

@@ -1,10 +1,11 @@
 """Reading a range of rows: a plain cursor into NumPy beside connectorx and pandas.
 
-    uv pip install connectorx; python benchmarks/range_read.py [ROWS]
+    python -m benchmarks.range_read [ROWS]
 
 Prints a Markdown table; times are the best of three, ratios are against the plain cursor. Needs
-mariadbd for the server's part (apt-get install mariadb-server) and connectorx, which the project
-itself does without; userdb/read.py says why, and ``locks`` below shows it.
+mariadbd for the server's part (apt-get install mariadb-server). connectorx is measured where it is
+installed (uv pip install connectorx): the project itself does without; userdb/read.py says why,
+and ``locks`` below shows it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +65,6 @@ def fill(store: Store, rows: int) -> None:
 
 def ways(store: Store) -> dict[str, Callable[[int], Any]]:
     """Each way to read the first rows."""
-    import connectorx
-
     url = store.url.url
     rendered = (
         f"sqlite://{url.database}"
@@ -76,13 +76,17 @@ def ways(store: Store) -> dict[str, Callable[[int], Any]]:
         with store.read() as connection:
             return pd.read_sql(QUERY.limit(rows), connection)
 
-    return {
+    measured: dict[str, Callable[[int], Any]] = {
         "plain cursor (read_columns)": lambda rows: read_columns(store, QUERY.limit(rows)),
-        "connectorx, arrow": lambda rows: connectorx.read_sql(
-            rendered, f"{TEXT} LIMIT {rows}", return_type="arrow"
-        ).to_pandas(),
         "pandas.read_sql": pandas_read,
     }
+    if find_spec("connectorx"):
+        import connectorx
+
+        measured["connectorx, arrow"] = lambda rows: connectorx.read_sql(
+            rendered, f"{TEXT} LIMIT {rows}", return_type="arrow"
+        ).to_pandas()
+    return measured
 
 
 def locks(folder: Path) -> str:
@@ -130,7 +134,8 @@ def main(rows: int) -> None:
                     ratio = seconds / plain
                     print(f"| {name} | {count:,} | {way} | {seconds * 1000:.1f} | {ratio:.2f} |")
             store.close()
-        print(f"\n{locks(Path(scratch))}")
+        if find_spec("connectorx"):
+            print(f"\n{locks(Path(scratch))}")
 
 
 if __name__ == "__main__":
