@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,10 +47,11 @@ class Hook:
     lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
     port: int = 0
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
+        return f"{self.scheme}://127.0.0.1:{self.port}/hook"
 
     @property
     def keys(self) -> list[str]:
@@ -58,6 +60,8 @@ class Hook:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # an answer in two packets would wait for the client's delayed acknowledgement
+    disable_nagle_algorithm = True
     hook: Hook
 
     def do_POST(self) -> None:
@@ -138,13 +142,26 @@ def close_within_body(status: int) -> Behaviour:
     )
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_args: object) -> None:
+        """Quiet: clients that break off are what these tests are about."""
+
+
 @contextmanager
-def listening(behave: Behaviour | None = None) -> Iterator[Hook]:
+def listening(
+    behave: Behaviour | None = None, *, tls: ssl.SSLContext | None = None
+) -> Iterator[Hook]:
     """A hook on a free port of 127.0.0.1; by default it takes everything."""
     hook = Hook(behave or answer(200, b"thanks"))
     handler = type("BoundHandler", (Handler,), {"hook": hook})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
+    if tls is not None:
+        hook.scheme = "https"
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     hook.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -134,13 +134,13 @@ def _freshness(
     connection: Connection, now: datetime, wanted: frozenset[str] | None
 ) -> tuple[dict[str, datetime | None], frozenset[str]]:
     """Known policies → event time that they have reached, None if removed; and the stale ones."""
-    definitions = current_policies(connection)
-    rows = connection.execute(select(PolicyState.policy, PolicyState.watermark))
+    definitions = current_policies(connection, wanted)
+    query = select(PolicyState.policy, PolicyState.watermark)
+    if wanted is not None:
+        query = query.where(PolicyState.policy.in_(sorted(wanted)))
     reached: dict[str, datetime | None] = {}
     stale = set()
-    for row in rows:
-        if wanted is not None and row.policy not in wanted:
-            continue
+    for row in connection.execute(query):
         if row.policy in definitions and definitions[row.policy] is None:
             reached[row.policy] = None
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -55,9 +55,13 @@ def read_versions(connection: Connection, policy: str) -> list[Version]:
     ]
 
 
-def current_policies(connection: Connection) -> dict[str, Policy | None]:
-    """The newest definition of each policy; None for one that was removed."""
+def current_policies(
+    connection: Connection, only: Collection[str] | None = None
+) -> dict[str, Policy | None]:
+    """The newest definition of each policy (of ``only``); None for one that was removed."""
     newest = select(func.max(PolicyVersion.id)).group_by(PolicyVersion.policy)
+    if only is not None:
+        newest = newest.where(PolicyVersion.policy.in_(sorted(only)))
     rows = connection.execute(
         select(PolicyVersion.policy, PolicyVersion.definition).where(PolicyVersion.id.in_(newest))
     )
