@@ -41,6 +41,8 @@ def scratch_settings(home: Path, url: str, database: str, passwords: Path) -> di
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(logs),
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(logs / "dag_processor"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        # Airflow hides that one from tasks; the retention of metadata is one
+        "MONITORING_METADATA_URL": database,
         # tasks call the last of these: with the port alone changed they would call 8080
         "AIRFLOW__API__HOST": LOOPBACK,
         "AIRFLOW__API__PORT": str(urlsplit(url).port),
