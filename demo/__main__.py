@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from demo.airflow_api import AirflowApiError
 from demo.chain_runs import ChainError
 from demo.interruption import interrupt_on_signals
 from demo.processes import ROOT, StartError
@@ -15,6 +16,7 @@ from demo.progress import Progress, make_console
 from demo.run import run_demo
 from demo.supervisor import AirflowStartError
 from demo.up import run_up
+from userdb.errors import MonitoringError
 
 #: What a shell says of a process that Ctrl-C ended.
 _INTERRUPTED = 130
@@ -35,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--folder", type=Path, help="for everything that is written; default var/demo or var/up"
     )
     given = parser.parse_args(arguments)
-    folder = given.folder or ROOT / "var" / ("up" if given.up else "demo")
+    folder = (given.folder or ROOT / "var" / ("up" if given.up else "demo")).resolve()
     progress = Progress(make_console())
     interrupt_on_signals()
     try:
@@ -46,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         progress.console.print("stopped: nothing that was started is left")
         return 0 if given.up else _INTERRUPTED
-    except (StartError, AirflowStartError, ChainError) as error:
+    except (StartError, AirflowStartError, AirflowApiError, ChainError, MonitoringError) as error:
         progress.console.print(f"[bold red]failed:[/] {escape(str(error))}")
         return 1
 

@@ -52,6 +52,9 @@ class Platform:
         self.remarks: list[str] = []
         self._env = env
         self._children: list[Child] = []
+        self._services = requests.Session()
+        # a proxy of the machine's has no part in what stays on the machine
+        self._services.trust_env = False
         self._nginx = (nginx or find_nginx()) if use_nginx else None
         try:
             self.upstream_port = self._on_a_port(0, self._start_upstream)
@@ -73,11 +76,11 @@ class Platform:
 
     def set_faults(self, faults: Iterable[str]) -> None:
         """Make the services fail in just these ways."""
-        requests.put(self.faults_url, json=sorted(faults), timeout=10).raise_for_status()
+        self._services.put(self.faults_url, json=sorted(faults), timeout=10).raise_for_status()
 
     def reported(self) -> int:
         """How many failed simulations the services have reported."""
-        answer = requests.get(self.faults_url, timeout=10)
+        answer = self._services.get(self.faults_url, timeout=10)
         answer.raise_for_status()
         return int(answer.json()["reported"])
 

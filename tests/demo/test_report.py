@@ -49,7 +49,7 @@ def _message(expected: ExpectedAlert, status: str, answered: int = 200) -> Messa
 def _outcome() -> Outcome:
     expected = expected_alerts(_COURSE, _FRAGILE)
     rows = [
-        MinuteRow(window.start, 25, dict.fromkeys(OUTCOMES, 5), 12.5, 3, 2, 1)
+        MinuteRow(window.start, 1025, dict.fromkeys(OUTCOMES, 1205), 3012.5, 123, 12, 11)
         for window in _COURSE.windows()
     ]
     return Outcome(
@@ -188,7 +188,7 @@ def test_without_containers_none_are_missed() -> None:
     assert all(check.ok for check in checks(without))
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [80, 100, 116, 200])
 def test_the_tables_fit_and_hold_everything(width: int) -> None:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     outcome = _outcome()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from monitoring.policy.loader import load_policies
 
 from demo.routes import ROUTES
-from demo.scratch import Scratch
+from demo.scratch import ALL_CONTAINERS, Scratch, Watched
 from include.collectors.config import load_settings
 
 
@@ -16,11 +17,11 @@ def test_a_second_demo_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     first, second = Scratch(tmp_path / "var"), Scratch(tmp_path / "var")
 
     assert first.folder == tmp_path / "var"
-    assert second.temporary
     assert second.folder != first.folder
+    assert second.reason == "another demo runs in it"
     second.close()
-    assert not second.folder.exists()
     first.close()
+    shutil.rmtree(second.folder)
 
 
 def test_the_next_demo_begins_empty(tmp_path: Path) -> None:
@@ -40,18 +41,21 @@ def test_a_folder_that_can_not_be_had_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("in the way")
     scratch = Scratch(tmp_path / "var")
 
-    assert scratch.temporary
     assert scratch.folder.is_dir()
+    assert scratch.folder != tmp_path / "var"
+    assert scratch.reason
     scratch.close()
+    shutil.rmtree(scratch.folder)
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     scratch = Scratch(tmp_path)
 
-    assert scratch.temporary
+    assert scratch.reason == "it holds files that no demo left there"
     assert (tmp_path / "thesis.txt").exists()
     scratch.close()
+    shutil.rmtree(scratch.folder)
 
 
 def test_processes_see_nothing_of_the_users(
@@ -81,7 +85,8 @@ def test_the_chain_can_read_what_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str | None, live: bool
 ) -> None:
     scratch = Scratch(tmp_path / "var")
-    environment = scratch.environment(docker_host=engine, live=live)
+    watched = Watched(engine, "monitoring-demo-1") if engine else None
+    environment = scratch.environment(containers=watched, live=live)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
@@ -97,4 +102,20 @@ def test_the_chain_can_read_what_it_is_given(
     assert {(rule.name, rule.prefix) for rule in source.route.rules} == {
         (route.name, route.prefix.rstrip("/")) for route in ROUTES
     }
-    assert load_policies().errors == ()
+    loaded = load_policies()
+    assert loaded.errors == ()
+    assert loaded.policies
+
+
+def test_a_demo_looks_at_its_own_containers_only(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path / "var")
+    environment = scratch.environment(containers=Watched("unix:///x", "monitoring-demo-1"))
+    scratch.close()
+
+    (policy,) = (
+        policy
+        for policy in load_policies(environment["MONITORING_POLICIES"]).policies
+        if policy.name == "container-restarts"
+    )
+    assert policy.where == {"container": "monitoring-demo-1-*"}
+    assert ALL_CONTAINERS in Path("demo/policies/incident.yaml").read_text()
