@@ -78,9 +78,7 @@ class Scratch:
             "USERDB_URL": self.userdb_url,
             "MONITORING_SPOOL": str(self.spool),
             "MONITORING_SOURCES": str(path),
-            "MONITORING_POLICIES": str(
-                ROOT / "include/policies" if live else self._policies(containers)
-            ),
+            "MONITORING_POLICIES": str(policies),
             "MONITORING_WEBHOOK_URL": webhook,
             "MONITORING_SCHEDULE": "" if live else "none",
             "DEMO_FOLDER": str(self.folder),
