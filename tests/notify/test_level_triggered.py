@@ -113,6 +113,7 @@ class World:
                 start = max(after, last[1] - MINUTE) if self.count % 2 else last[1] + MINUTE / 2
                 episodes.append(self.new(number, start, last[2]))
             else:  # late data shows a gap in the middle of it
+                self.now += MINUTE  # an episode that was split has lasted
                 end = last[2] or self.now
                 third = (end - last[1]) / 3
                 last[2], resolved_at = last[1] + third, last[2]

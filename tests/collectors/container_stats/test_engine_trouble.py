@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -160,9 +160,10 @@ def test_something_that_is_no_engine_at_all() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer() -> None:
-        for _ in range(3):
-            with closing(listener.accept()[0]) as peer:
-                peer.sendall(b"220 mail.example.org ESMTP\r\n")
+        with suppress(OSError):  # the listener is closed when the test ends
+            while True:
+                with closing(listener.accept()[0]) as peer:
+                    peer.sendall(b"220 mail.example.org ESMTP\r\n")
 
     threading.Thread(target=answer, daemon=True).start()
     with closing(listener), pytest.raises(CollectionError, match="the engine local at tcp://"):
