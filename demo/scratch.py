@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -32,6 +33,12 @@ class Watched:
     prefix: str
 
 
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """``settings``, and of this process' environment all that doesn't lead to the user's own."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_USERS_OWN)}
+    return kept | dict(settings)
+
+
 class Scratch:
     """``folder``, emptied; a temporary one where it can't be had, and ``reason`` says why.
 
@@ -53,10 +60,10 @@ class Scratch:
     def userdb_url(self) -> str:
         return f"sqlite:///{self.folder}/userdb.sqlite"
 
-    def environment(
+    def settings(
         self, *, containers: Watched | None = None, webhook: str = "", live: bool = False
     ) -> dict[str, str]:
-        """What the services and Airflow are given, on top of an environment without the user's.
+        """What the services and Airflow are given as environment variables.
 
         Args:
             containers: the ones to watch; None: there is no runtime.
@@ -73,8 +80,7 @@ class Scratch:
         policies = ROOT / "include" / "policies" if live else self._policies(containers)
         path = self.folder / "sources.yaml"
         path.write_text(yaml.safe_dump(sources, sort_keys=False))
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(_USERS_OWN)}
-        return kept | {
+        return {
             "USERDB_URL": self.userdb_url,
             "MONITORING_SPOOL": str(self.spool),
             "MONITORING_SOURCES": str(path),

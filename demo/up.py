@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+from rich.markup import escape
+
 from demo.progress import Progress
 from demo.stage import Stage, shown, tell_message
 from demo.upstream import FAULTS
@@ -23,8 +25,10 @@ def run_up(progress: Progress, folder: Path, *, use_nginx: bool = True) -> None:
         say("folder", f"{shown(stage.scratch.folder)}: emptied when it is started again")
         faults = json.dumps(FAULTS)
         put = f"curl -X PUT {stage.platform.faults_url} -d"
-        say("incident", f"begin: {put} '{faults}'".replace("[", r"\["))
-        say("", f"end:   {put} '\\[]'")
+        say("incident", escape(f"begin it: {put} '{faults}'"))
+        say("", escape(f"end it:   {put} '[]'"))
+        file = shown(airflow.environment_file)
+        say("look", f"AIRFLOW_ENVIRONMENT_FILE={file} bin/monitoring alerts list")
         progress.console.print("\n[bold]Ctrl-C stops everything.[/]\n")
         told = 0
         while True:

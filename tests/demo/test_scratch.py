@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from monitoring.policy.loader import load_policies
 
 from demo.routes import ROUTES
-from demo.scratch import ALL_CONTAINERS, Scratch, Watched
+from demo.scratch import ALL_CONTAINERS, Scratch, Watched, environment
 from include.collectors.config import load_settings
 
 
@@ -70,13 +71,15 @@ def test_processes_see_nothing_of_the_users(
     ):
         monkeypatch.setenv(name, "the-users-own")
     scratch = Scratch(tmp_path / "var")
-    environment = scratch.environment(webhook="http://127.0.0.1:1/alerts")
+    settings = scratch.settings(webhook="http://127.0.0.1:1/alerts")
     scratch.close()
 
-    assert "the-users-own" not in environment.values()
-    assert environment["USERDB_URL"] == f"sqlite:///{scratch.folder}/userdb.sqlite"
-    assert environment["MONITORING_SCHEDULE"] == "none"
-    assert environment["MONITORING_WEBHOOK_URL"] == "http://127.0.0.1:1/alerts"
+    assert "the-users-own" in os.environ.values()
+    assert "the-users-own" not in environment(settings).values()
+    assert environment(settings)["PATH"] == os.environ["PATH"]
+    assert settings["USERDB_URL"] == f"sqlite:///{scratch.folder}/userdb.sqlite"
+    assert settings["MONITORING_SCHEDULE"] == "none"
+    assert settings["MONITORING_WEBHOOK_URL"] == "http://127.0.0.1:1/alerts"
 
 
 @pytest.mark.parametrize("engine", [None, "unix:///var/run/docker.sock"])
@@ -86,8 +89,7 @@ def test_the_chain_can_read_what_it_is_given(
 ) -> None:
     scratch = Scratch(tmp_path / "var")
     watched = Watched(engine, "monitoring-demo-1") if engine else None
-    environment = scratch.environment(containers=watched, live=live)
-    for name, value in environment.items():
+    for name, value in scratch.settings(containers=watched, live=live).items():
         monkeypatch.setenv(name, value)
 
     settings = load_settings()
@@ -109,12 +111,12 @@ def test_the_chain_can_read_what_it_is_given(
 
 def test_a_demo_looks_at_its_own_containers_only(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path / "var")
-    environment = scratch.environment(containers=Watched("unix:///x", "monitoring-demo-1"))
+    settings = scratch.settings(containers=Watched("unix:///x", "monitoring-demo-1"))
     scratch.close()
 
     (policy,) = (
         policy
-        for policy in load_policies(environment["MONITORING_POLICIES"]).policies
+        for policy in load_policies(settings["MONITORING_POLICIES"]).policies
         if policy.name == "container-restarts"
     )
     assert policy.where == {"container": "monitoring-demo-1-*"}
