@@ -60,7 +60,7 @@ class Platform:
         run: dict[str, Any] = self.server.api.post(f"/dags/{dag_id}/dagRuns", body)
         return str(run["dag_run_id"])
 
-    def finished(self, run_id: str, dag_id: str = DAG, timeout: float = 120) -> dict[str, Any]:
+    def finished(self, run_id: str, dag_id: str = DAG, timeout: float = 240) -> dict[str, Any]:
         """Wait for a run to end; returns it, with its tasks' states under ``tasks``."""
         run: dict[str, Any] = {}
 
@@ -77,7 +77,7 @@ class Platform:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
         return json.dumps(self.server.api.get(path))
 
-    def wait(self, done: Callable[[], bool], what: str, timeout: float = 120) -> None:
+    def wait(self, done: Callable[[], bool], what: str, timeout: float = 240) -> None:
         deadline = time.monotonic() + timeout
         while not done():
             self.server.check()

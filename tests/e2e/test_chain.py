@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import BY_CLI, BY_HAND, BY_REST, DAG, RECENT, Platform
-from tests.incident import MINUTE
 
-pytestmark = [pytest.mark.airflow, pytest.mark.e2e]
+# a busy machine starts a task in seconds, not in tenths of one
+pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def told(platform: Platform, since: Any) -> list[str]:
@@ -37,7 +37,7 @@ def wait_for_backfill(platform: Platform, start: int, runs: int) -> list[dict[st
         found = backfill_runs(platform, start)
         return len(found) == runs and all(run["state"] in ("success", "failed") for run in found)
 
-    platform.wait(ended, f"{runs} backfill runs to end", timeout=200)
+    platform.wait(ended, f"{runs} backfill runs to end", timeout=400)
     return backfill_runs(platform, start)
 
 
@@ -168,13 +168,16 @@ def test_failed_run_says_why_and_tells_the_watchdog(platform: Platform) -> None:
     assert run["state"] == "failed"
     assert run["tasks"]["watcher"] == "failed"
     log = platform.log_of(run_id, "watcher")
-    assert "collect.request_logs" in log
+    # it doesn't wait for the others: it names those that have failed when it runs
+    assert "of the run's tasks failed: collect." in log
     assert "give both or neither" in log
 
-    def reasons() -> list[dict[str, str]]:
+    def reasons() -> list[dict[str, Any]]:
         bodies = platform.receiver.bodies("/watchdog")
         return [body for body in bodies if run_id in str(body)]
 
-    platform.wait(lambda: bool(reasons()), "the watchdog to be told", timeout=60)
-    assert "give both or neither" in str(reasons()[0])
-    assert (platform.incident.at(0) + MINUTE).isoformat() not in str(reasons()[0])
+    platform.wait(lambda: bool(reasons()), "the watchdog to be told")
+    (told_once,) = reasons()
+    assert told_once["what"] == DAG
+    assert set(told_once["reasons"]) >= {"collect.request_logs", "analysis.score_policies"}
+    assert "give both or neither" in told_once["reasons"]["collect.request_logs"]
