@@ -110,11 +110,16 @@ def print_analysis(report: AnalysisReport) -> bool:
         f"{alerts.superseded} transitions superseded",
         highlight=False,
     )
-    if report.notifications is not None:
-        told = report.notifications.as_dict()
-        text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
-        console.print(f"notifications: {text}", highlight=False)
     errors = {**scores.errors, **alerts.errors}
+    told = report.notifications
+    if told is not None:
+        console.print(
+            f"notifications: {told.receivers} receivers, {told.decided} new messages, "
+            f"{told.sent} sent, {told.pending} pending, {told.dead} given up"
+            + (f"; {told.message}" if told.message else ""),
+            highlight=False,
+        )
+        errors |= told.errors
     for name, error in errors.items():
         console.print(f"[bold red]{name}:[/] {error}", highlight=False, soft_wrap=True)
     return not errors
