@@ -99,7 +99,7 @@ class Stage:
         except AirflowStartError as error:
             if not isinstance(error.__cause__, PostgresStartError):
                 raise
-            # it can't run everywhere: as a user without a name, for one
+            # for one, where the folder of temporary files has too long a path for a socket
             why = str(error).strip().splitlines()[-1]
             progress.without("Airflow", f"its metadata is on SQLite, not PostgreSQL: {why}")
             airflow = self._airflow("sqlite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,10 +18,11 @@ from demo.processes import ROOT
 
 
 @contextmanager
-def _started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def _started(folder: Path, *options: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "demo", "--folder", str(folder), *options],
         cwd=ROOT,
+        env=os.environ | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -129,3 +131,20 @@ def test_up_stays_until_it_is_stopped_and_can_be_started_again(tmp_path: Path) -
 
             assert process.returncode == 0, said
             assert _living(started | _of(tmp_path)) == []
+
+
+@pytest.mark.e2e
+@pytest.mark.nightly
+def test_where_postgresql_can_not_run_airflow_is_on_sqlite(tmp_path: Path) -> None:
+    # no socket has a path of more than 107 characters
+    temporary = tmp_path / ("t" * 100)
+    temporary.mkdir()
+    with _started(tmp_path / "demo", "--without-nginx", TMPDIR=str(temporary)) as process:
+        said = _read_until(process, "password")
+        assert "its metadata is on SQLite, not PostgreSQL" in said
+
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+
+        assert process.returncode == 130, said
+        assert _living(_of(tmp_path / "demo")) == []
