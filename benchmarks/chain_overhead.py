@@ -16,10 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from demo.supervisor import ROOT, AirflowServer
+from demo.supervisor import AirflowServer
 from tests.incident import MINUTE, Incident
 from userdb.migrate import upgrade
 from userdb.store import open_store
+
+ROOT = Path(__file__).resolve().parent.parent
 
 _NOOP = """
 from datetime import UTC, datetime

@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from include.collectors.config import load_settings
 from include.collectors.run import run_collector
-from monitoring import evaluation
 from monitoring.alerts.history import AlertReport, update_alerts
-from monitoring.evaluation import ScoreReport
 from monitoring.notify import NotifyReport, notify, send_alert
 from monitoring.policy.cadence import refuse_short_windows
 from monitoring.policy.loader import Policies, load_policies
@@ -23,6 +22,9 @@ from monitoring.signals import CONTAINER
 from monitoring.window import MINUTE, Window
 from userdb.ledger import CollectionReport, covered_minutes
 from userdb.store import Store
+
+if TYPE_CHECKING:
+    from monitoring.evaluation import ScoreReport
 
 __all__ = [
     "AnalysisReport",
@@ -74,6 +76,9 @@ def score_policies(
         PolicyError: there is no folder of policies.
         ConfigError: the collectors' settings are not valid.
     """
+    # pandas takes most of a second to import, and most steps, each a process in Airflow, need none
+    from monitoring import evaluation
+
     return evaluation.score_policies(
         window, store, now=now, register=register, loaded=policies_in_use()
     )

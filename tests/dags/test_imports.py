@@ -41,3 +41,12 @@ def test_dag_file_imports_nothing_heavy_and_nothing_of_ours(file: str, tmp_path:
     assert tops & _HEAVY == set()
     assert tops & {"monitoring", "include", "userdb"} == set()
     assert len(imported) < 50, imported
+
+
+def test_steps_that_score_nothing_do_without_pandas(tmp_path: Path) -> None:
+    """Each task is a process of its own, and pandas costs it most of a second."""
+    script = "import sys, monitoring.chain; print('pandas' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
