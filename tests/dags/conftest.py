@@ -50,6 +50,11 @@ class DagProcess:
         arguments = {"dag_id": dag_id, "conf": dict(conf or {}), "logical_date": logical_date}
         return RunResult(**self._ask("run", arguments, environment))
 
+    def fail_a_try(self, **arguments: Any) -> dict[str, Any]:
+        """What a failing task's body raises and leaves: see ``dag_process.fail_a_try``."""
+        answer: dict[str, Any] = self._ask("fail", arguments, {})
+        return answer
+
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from datetime import datetime
 from typing import Any
 
@@ -93,11 +94,33 @@ def run_dag(dag_id: str, conf: dict[str, Any], logical_date: str | None) -> dict
         }
 
 
+def fail_a_try(error: str, took_s: float, retried_within_s: float | None) -> dict[str, Any]:
+    """What a task's body that fails with ``error`` after a time raises and leaves in XCom."""
+    from monitoring import run_failures
+    from userdb import errors
+
+    left = {}
+
+    class TaskInstance:
+        def xcom_push(self, key: str, value: Any) -> None:
+            left[key] = value
+
+    kinds = {"ConfigError": errors.ConfigError, "CollectionError": errors.CollectionError}
+    try:
+        context = {"ti": TaskInstance()}
+        with run_failures.failure_told(context, retried_within_s=retried_within_s):
+            time.sleep(took_s)
+            raise kinds[error]("the log is gone")
+    except Exception as raised:
+        return {"raised": type(raised).__name__, "text": str(raised), "left": left}
+    raise AssertionError("the failure was swallowed")
+
+
 def serve(answers: Any) -> None:
     from airflow.utils.db import initdb
 
     initdb()
-    commands = {"bag": describe_bag, "run": run_dag}
+    commands = {"bag": describe_bag, "run": run_dag, "fail": fail_a_try}
     for line in sys.stdin:
         request = json.loads(line)
         os.environ.update(request["env"])
