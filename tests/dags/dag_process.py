@@ -97,6 +97,7 @@ def run_dag(dag_id: str, conf: dict[str, Any], logical_date: str | None) -> dict
 def fail_a_try(error: str, took_s: float, retried_within_s: float | None) -> dict[str, Any]:
     """What a task's body that fails with ``error`` after a time raises and leaves in XCom."""
     from monitoring import run_failures
+
     from userdb import errors
 
     left = {}
