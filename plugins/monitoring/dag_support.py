@@ -108,6 +108,8 @@ def notify(context: Context) -> dict[str, Any]:
 
     Raises:
         AirflowSkipException: the param ``notify`` is ``no``, or ``auto`` in a backfill.
+        AirflowFailException: a receiver did not get its messages. They stay in the outbox, and
+            the other receivers got theirs.
     """
     asked = context["params"].get("notify") or "auto"
     if asked == "no" or (asked == "auto" and _run_type(context) == "backfill"):
@@ -120,6 +122,12 @@ def notify(context: Context) -> dict[str, Any]:
         report: NotifyReport = chain.notify(store, now=datetime.now(UTC))
         counts: dict[str, Any] = report.as_dict()
         log.info("notifications: %s", counts)
+        if report.errors or report.dead:
+            # not tried again: the step has used its time for tries of its own
+            listed = "; ".join(f"{name}: {why}" for name, why in report.errors.items())
+            raise AirflowFailException(
+                f"{report.pending} messages are pending and {report.dead} were given up: {listed}"
+            )
         return counts
 
 

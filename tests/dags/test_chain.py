@@ -38,9 +38,12 @@ def run_chain(dags: DagProcess, incident: Incident, mariadb_store: Store) -> Run
     """Runs the whole DAG with a conf."""
     url = mariadb_store.url.url.render_as_string(hide_password=False)
 
-    def run(conf: Mapping[str, str], logical_date: datetime | None = None) -> RunResult:
+    def run(
+        conf: Mapping[str, str], logical_date: datetime | None = None, **environment: str
+    ) -> RunResult:
         at = logical_date.isoformat() if logical_date else None
-        return dags.run(CHAIN, environment=incident.environment(url), conf=conf, logical_date=at)
+        own = {**incident.environment(url), **environment}
+        return dags.run(CHAIN, environment=own, conf=conf, logical_date=at)
 
     return run
 
@@ -110,6 +113,16 @@ def test_wrong_policy_fails_the_run_and_silences_no_other(
     assert run.tasks["analysis.score_policies"] == "failed"
     assert "requests.odd" in run.xcoms["analysis.score_policies/failure"]
     assert states(run, *COLLECTORS, "analysis.update_alerts", "analysis.notify") == {"success"}
+    assert history(mariadb_store) == incident.expected()
+
+
+def test_a_receiver_that_cannot_be_told_fails_the_run_and_says_which(
+    run_chain: RunChain, incident: Incident, mariadb_store: Store
+) -> None:
+    run = run_chain(incident.window(0, 60), MONITORING_RECEIVERS="nobody_knows")
+    assert run.state == "failed"
+    assert run.tasks["analysis.notify"] == "failed"
+    assert "nobody_knows" in run.xcoms["analysis.notify/failure"]
     assert history(mariadb_store) == incident.expected()
 
 
