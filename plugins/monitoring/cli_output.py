@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from monitoring.signals import COLLECTORS, SIGNALS
@@ -64,25 +65,30 @@ def print_collections(
     from monitoring.chain import collect
 
     table = Table(title=f"collected {window}")
-    for column in ("collector", "source", "status", "rows", "rejected", "late", "message"):
+    for column in ("collector", "source", "status", "rows", "rejected", "late"):
         table.add_column(
             column, justify="right" if column in ("rows", "rejected", "late") else "left"
         )
     ok = True
+    messages: list[tuple[str, str]] = []
     for name in names or COLLECTORS:
         try:
             report = collect(name, window, store, now=now, run_id="cli")
         except MonitoringError as error:
             ok = False
-            table.add_row(name, "*", "[bold red]failed", "0", "0", "0", str(error))
+            table.add_row(name, "*", "[bold red]failed", "0", "0", "0")
+            messages.append((name, str(error)))
             continue
         ok &= report.ok
-        _add_report(table, name, report)
+        messages += _add_report(table, name, report)
     console.print(table)
+    for name, message in messages:
+        console.print(f"[bold]{name}:[/] {escape(message)}", highlight=False, soft_wrap=True)
     return ok
 
 
-def _add_report(table: Table, name: str, report: CollectionReport) -> None:
+def _add_report(table: Table, name: str, report: CollectionReport) -> list[tuple[str, str]]:
+    """A row a source; returns what the sources have to say, by collector."""
     for source in report.sources:
         table.add_row(
             name,
@@ -91,10 +97,10 @@ def _add_report(table: Table, name: str, report: CollectionReport) -> None:
             str(source.rows),
             str(source.rejected),
             str(source.late),
-            source.message or "",
         )
     if not report.sources:
-        table.add_row(name, "-", "nothing configured", "0", "0", "0", "")
+        table.add_row(name, "-", "nothing configured", "0", "0", "0")
+    return [(name, source.message) for source in report.sources if source.message]
 
 
 def print_analysis(report: AnalysisReport) -> bool:
@@ -121,7 +127,7 @@ def print_analysis(report: AnalysisReport) -> bool:
         )
         errors |= told.errors
     for name, error in errors.items():
-        console.print(f"[bold red]{name}:[/] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]{name}:[/] {escape(error)}", highlight=False, soft_wrap=True)
     return not errors
 
 

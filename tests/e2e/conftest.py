@@ -85,6 +85,15 @@ class Platform:
                 raise AssertionError(f"waited {timeout:.0f} s in vain for {what}")
             time.sleep(0.3)
 
+    def backfills_ended(self) -> None:
+        """Wait until no backfill is active: a DAG has one at a time."""
+
+        def ended() -> bool:
+            found = self.server.api.get("/backfills", dag_id=DAG)["backfills"]
+            return all(one["completed_at"] for one in found)
+
+        self.wait(ended, "the backfill to end", timeout=400)
+
     def history(self, since: datetime, until: datetime) -> list[tuple[datetime, str]]:
         """Transitions of the alert ``timeouts`` in [since, until), over our own HTTP API."""
         result = []

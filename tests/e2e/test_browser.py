@@ -170,4 +170,6 @@ def test_the_forms_trigger_a_run_with_a_window_and_a_backfill(
         return [run for run in found if run["run_type"] == "backfill"]
 
     platform.wait(lambda: len(runs()) == 2, "the backfill's runs")
-    platform.wait(lambda: {run["state"] for run in runs()} == {"success"}, "the backfill to end")
+    platform.wait(lambda: {run["state"] for run in runs()} == {"success"}, "the runs to end")
+
+    platform.backfills_ended()

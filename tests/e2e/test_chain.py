@@ -38,6 +38,7 @@ def wait_for_backfill(platform: Platform, start: int, runs: int) -> list[dict[st
         return len(found) == runs and all(run["state"] in ("success", "failed") for run in found)
 
     platform.wait(ended, f"{runs} backfill runs to end", timeout=400)
+    platform.backfills_ended()
     return backfill_runs(platform, start)
 
 
