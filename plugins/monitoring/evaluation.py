@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from monitoring.evidence import replace_evidence
 from monitoring.facts import read_matrix
@@ -82,7 +84,11 @@ def score_policies(
     """
     refuse_future(window, now)
     errors = {f"policy error {number}": str(e) for number, e in enumerate(loaded.errors, 1)}
-    store.write(lambda connection: register_policies(connection, loaded, now=now, edits=register))
+    work = partial(register_policies, loaded=loaded, now=now, edits=register)
+    try:
+        store.write(work)
+    except IntegrityError:
+        store.write(work)  # another run stored the same versions meanwhile: now they are known
     with store.read() as connection:
         names = connection.scalars(select(PolicyState.policy).order_by(PolicyState.policy)).all()
     scored: list[_Scored] = []
