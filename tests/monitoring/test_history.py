@@ -257,26 +257,6 @@ def test_windows_that_run_at_once_give_the_history_of_one_run(store, tmp_path):
     assert [to for _, to in steps(store)].count("firing") == 3
 
 
-@pytest.mark.mariadb
-@pytest.mark.parametrize("step", ["score", "fold"])
-def test_a_policy_is_worked_by_one_run_at_a_time(step, mariadb_store, tmp_path):
-    loaded = write_policies(tmp_path / "p")
-    run(mariadb_store, loaded, T0, T0 + 5)
-    score_policies(Window.of_minutes(T0 + 5, T0 + 10), mariadb_store, now=LONG_AFTER, loaded=loaded)
-    window = Window.of_minutes(T0 + 10, T0 + 15)
-    work = {
-        "score": lambda: score_policies(window, mariadb_store, now=LONG_AFTER, loaded=loaded),
-        "fold": lambda: update_alerts(mariadb_store, now=LONG_AFTER),
-    }[step]
-    with ThreadPoolExecutor(1) as pool:
-        with mariadb_store.engine.begin() as other:
-            other.execute(select(PolicyState).with_for_update())
-            waiting = pool.submit(work)
-            with pytest.raises(TimeoutError):
-                waiting.result(timeout=1)
-        assert not waiting.result(timeout=30).errors
-
-
 SPAN = 36
 
 
