@@ -248,19 +248,20 @@ def test_one_receivers_trouble_never_delays_another(store):
     ):
         # named so that the one that is well would come last
         troubled = [
-            *(Receiver(f"a-{n}", hangs.url, timeout_s=1) for n in range(20)),
+            *(Receiver(f"a-{n}", hangs.url, timeout_s=4) for n in range(20)),
             Receiver("b", fails.url),
-            Receiver("c", drips.url, timeout_s=1),
+            Receiver("c", drips.url, timeout_s=4),
             Receiver("d", f"http://127.0.0.1:{unused_port()}"),
             Receiver("e", "http://127.0.0.1:9", kind="pigeon"),
         ]
         everyone = [*troubled, Receiver("z", well.url)]
         reconcile(store, everyone, now=NOW)
         started = time.monotonic()
-        report = deliver(store, now=NOW, receivers=everyone, deadline_s=0.5)
+        # seconds, for a busy machine takes its time with so many threads
+        report = deliver(store, now=NOW, receivers=everyone, deadline_s=3)
         took = time.monotonic() - started
-    assert well.received[0].at - started < 0.9
-    assert took < 4
+    assert well.received[0].at - started < 3.9  # before any that hangs is given up
+    assert took < 12
     assert (report.sent, report.pending) == (1, 24)
     assert "unknown kind 'pigeon'" in report.errors["e"]
     assert "z" not in report.errors
