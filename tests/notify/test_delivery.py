@@ -250,7 +250,7 @@ def test_one_receivers_trouble_never_delays_another(store):
         troubled = [
             *(Receiver(f"a-{n}", hangs.url, timeout_s=4) for n in range(20)),
             Receiver("b", fails.url),
-            Receiver("c", drips.url, timeout_s=4),
+            Receiver("c", drips.url, timeout_s=1),
             Receiver("d", f"http://127.0.0.1:{unused_port()}"),
             Receiver("e", "http://127.0.0.1:9", kind="pigeon"),
         ]
