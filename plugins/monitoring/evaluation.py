@@ -13,23 +13,21 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-import numpy as np
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from monitoring.evidence import replace_evidence
+from monitoring.evidence import store_scores
 from monitoring.facts import UserdbFacts
-from monitoring.policy.definition import Policy
+from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.loader import Policies
-from monitoring.policy.versions import Version, read_versions, register_policies, segments
-from monitoring.scoring.classes import EvaluationClass, intervals
+from monitoring.policy.state import lock_policy, mark_operands, mark_scored
+from monitoring.policy.versions import Timeline, read_timeline, register_policies
+from monitoring.scoring.classes import DAY, EvaluationClass, Scores, evaluation_times
+from monitoring.scoring.facts import Facts
 from monitoring.scoring.registry import score
 from monitoring.window import Window, refuse_future
 from userdb.models import Dirty, Evaluation, PolicyState
-from userdb.series import fingerprint, intern_series
 from userdb.store import Store
-
-DAY = 24 * 60
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,15 @@ class _Scored:
     series: int = 0
     breaching: int = 0
     unknown: int = 0
+
+    @classmethod
+    def of(cls, scores: Scores) -> _Scored:
+        return cls(
+            evaluations=len(scores.times),
+            series=len(scores.groups),
+            breaching=int((scores.classes[-1] == EvaluationClass.BREACH).sum()),
+            unknown=int(scores.unknown.sum()),
+        )
 
     def plus(self, other: _Scored) -> _Scored:
         return _Scored(
@@ -109,61 +116,36 @@ def score_policies(
 
 def _score_policy(name: str, window: Window, store: Store) -> _Scored:
     def work(connection: Connection) -> _Scored:
-        state = connection.execute(
-            select(PolicyState).where(PolicyState.policy == name).with_for_update()
-        ).one()
+        state = lock_policy(connection, name)
         tokens = connection.execute(select(Dirty).where(Dirty.policy == name)).all()
-        versions = read_versions(connection, name)
+        timeline = read_timeline(connection, name)
         asked = (window.first_minute, window.stop_minute)
         ranges = [asked]
         for token in tokens:
-            ranges += _affected(connection, name, versions, token.first_minute, token.last_minute)
+            ranges += _affected(connection, name, timeline, token.first_minute, token.last_minute)
+        facts = UserdbFacts(store, connection)
         total = _Scored()
-        touched: list[int] = []
-        for low, high in _join(ranges):
-            for part in segments(versions, low, high):
-                if part.version.policy is not None:
-                    for after, until in _days(part.after, part.until):
-                        bounds = (part.starts_at, _end(versions, part.version))
-                        total = total.plus(
-                            _score_range(
-                                store, connection, part.version.policy, after, until, bounds
-                            )
-                        )
-            touched += (low, high)
+        joined = _join(ranges)
+        for low, high in joined:
+            total = total.plus(_score_range(facts, connection, timeline, low, high))
         _extend_ledger(connection, name, *asked)
         connection.execute(delete(Dirty).where(Dirty.token.in_([token.token for token in tokens])))
-        low, high = min(touched), max(touched)
-        connection.execute(
-            update(PolicyState)
-            .where(PolicyState.policy == name)
-            .values(
-                watermark=max(window.stop_minute, state.watermark or window.stop_minute),
-                fold_from=low if state.fold_from is None else min(low, state.fold_from),
-                fold_to=high if state.fold_to is None else max(high, state.fold_to),
-            )
-        )
+        mark_scored(connection, state, joined[0][0], joined[-1][1], watermark=window.stop_minute)
         return total
 
     return store.write(work)
 
 
-def _end(versions: Sequence[Version], version: Version) -> int | None:
-    later = [other.effective for other in versions if other.number > version.number]
-    return min(later) if later else None
-
-
 def _affected(
-    connection: Connection, name: str, versions: Sequence[Version], first: int, last: int
+    connection: Connection, name: str, timeline: Timeline, first: int, last: int
 ) -> list[tuple[int, int]]:
     """Evaluated ranges (after, until] whose classes depend on the minutes first to last."""
     reach = max(
         (
-            max(version.policy.lookback_minutes, version.policy.memory_minutes)
-            + version.policy.lookback_minutes
-            + version.policy.interval
-            for version in versions
-            if version.policy is not None
+            max(policy.lookback_minutes, policy.memory_minutes)
+            + policy.lookback_minutes
+            + policy.interval
+            for policy in timeline.policies
         ),
         default=0,
     )
@@ -198,32 +180,22 @@ def _days(after: int, until: int) -> Iterator[tuple[int, int]]:
 
 
 def _score_range(
-    store: Store,
-    connection: Connection,
-    policy: Policy,
-    after: int,
-    until: int,
-    bounds: tuple[int, int | None],
+    facts: Facts, connection: Connection, timeline: Timeline, after: int, until: int
 ) -> _Scored:
-    step = policy.interval
-    times = np.arange((after // step + 1) * step, until + 1, step, dtype=np.int64)
-    if not len(times):
-        return _Scored()
-    scores = score(policy, UserdbFacts(store, connection), times)
-    labels = [dict(zip(policy.group_labels, group, strict=True)) for group in scores.groups]
-    used = np.flatnonzero(scores.classes.any(axis=0)).tolist()
-    ids = intern_series(connection, "group", (labels[column] for column in used))
-    series = [0] * len(labels)
-    for column in used:
-        series[column] = ids[fingerprint(labels[column])]
-    replace_evidence(connection, policy, intervals(scores, series), after, until, bounds)
-    last = scores.classes[-1] == EvaluationClass.BREACH
-    return _Scored(
-        evaluations=len(times),
-        series=len(labels),
-        breaching=int(last.sum()),
-        unknown=int(scores.unknown.sum()),
-    )
+    """Score (after, until], each part by the version that rules it, and store the evidence."""
+    total = _Scored()
+    for part in timeline.segments(after, until):
+        policy = part.version.policy
+        if isinstance(policy, CompositePolicy):
+            mark_operands(connection, policy.name, part.after, part.until)
+        elif policy is not None:
+            for low, high in _days(part.after, part.until):
+                times = evaluation_times(policy.interval, low, high)
+                if len(times):
+                    scores = score(policy, facts, times)
+                    store_scores(connection, policy, scores, low, high, (part.starts, part.ends))
+                    total = total.plus(_Scored.of(scores))
+    return total
 
 
 def _extend_ledger(connection: Connection, name: str, after: int, until: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.definition import Policy
 from monitoring.policy.threshold import ThresholdPolicy
 from monitoring.signals import CATALOGUE, Catalogue
@@ -21,6 +22,7 @@ def register_kind(model: type[Policy]) -> None:
 
 
 register_kind(ThresholdPolicy)
+register_kind(CompositePolicy)
 
 
 def parse_policy(data: Mapping[str, Any], catalogue: Catalogue = CATALOGUE) -> Policy:

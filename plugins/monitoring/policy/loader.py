@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from monitoring.policy.composition import join_composites
 from monitoring.policy.definition import Policy
 from monitoring.policy.kinds import parse_policy
 from monitoring.yaml_source import Locate, invalid, load_yaml
@@ -84,8 +85,12 @@ def load_policies(path: Path | str | None = None) -> Policies:
                     broken.add(name)
                 else:
                     unreadable = True
-    policies = tuple(found[name][0] for name in sorted(found))
-    return Policies(policies, tuple(errors), frozenset(broken - set(found)), unreadable)
+    valid, refused = join_composites({name: policy for name, (policy, _) in found.items()})
+    for name, why in refused.items():
+        errors.append(PolicyError(f"{found[name][1]}: policy {name}: {why}"))
+        broken.add(name)
+    policies = tuple(valid[name] for name in sorted(valid))
+    return Policies(policies, tuple(errors), frozenset(broken - set(valid)), unreadable)
 
 
 def _entries(file: Path) -> tuple[Sequence[Any], Locate]:
