@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from monitoring.policy.absence import AbsencePolicy
+from monitoring.policy.cardinality import CardinalityPolicy
 from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.definition import Policy
+from monitoring.policy.new_value import NewValuePolicy
 from monitoring.policy.threshold import ThresholdPolicy
 from monitoring.signals import CATALOGUE, Catalogue
 
@@ -23,6 +26,9 @@ def register_kind(model: type[Policy]) -> None:
 
 register_kind(ThresholdPolicy)
 register_kind(CompositePolicy)
+register_kind(AbsencePolicy)
+register_kind(NewValuePolicy)
+register_kind(CardinalityPolicy)
 
 
 def parse_policy(data: Mapping[str, Any], catalogue: Catalogue = CATALOGUE) -> Policy:

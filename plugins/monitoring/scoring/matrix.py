@@ -25,6 +25,8 @@ class SignalMatrix:
         last_before: last minute before ``first`` in which the group had a sample, or a very
             negative number; int64; (G,).
         first_seen: first minute ever in which the group had a sample; int64; (G,).
+        begins: the minute with the first sample of all history, of whatever series, where the
+            facts can't tell by coverage that nothing is known before it.
     """
 
     first: int
@@ -34,6 +36,7 @@ class SignalMatrix:
     covered: NDArray[np.bool_]
     last_before: NDArray[np.int64]
     first_seen: NDArray[np.int64]
+    begins: int | None = None
 
     @property
     def minutes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,8 @@ class MemoryFacts:
             last_before,
             np.array([one.minutes[0] for _, _, one in found], dtype=np.int64),
         )
-        return minutes.matrix(selection, first, stop, memory)
+        begins = min((int(one.minutes[0]) for _, _, one in found), default=None)
+        return replace(minutes.matrix(selection, first, stop, memory), begins=begins)
 
     def _covered(self, selection: Selection, first: int, stop: int) -> NDArray[np.bool_]:
         covered = np.ones(stop - first, dtype=np.bool_)
