@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from tests.monitoring.scoring.timeline import (
     assert_same_in_parts,
+    assert_same_out_of_reach,
     at,
+    changed_facts,
     cuts,
     facts_of,
     some_facts,
@@ -167,12 +169,22 @@ def test_the_stored_form_is_read_back():
 SERIES = [A, B, {"service": "c"}]
 
 
-@given(st.data())
-def test_scoring_in_parts_gives_the_same(data):
-    declared = policy(
+def some_policy(data):
+    return policy(
         expect=data.draw(st.sampled_from([[], [{"service": "a"}], [B, {"service": "z"}]])),
         evaluation_interval=data.draw(st.sampled_from(["1m", "5m"])),
         delay=data.draw(st.sampled_from(["0", "2m"])),
     )
+
+
+@given(st.data())
+def test_scoring_in_parts_gives_the_same(data):
+    definition = some_policy(data)
     facts = data.draw(some_facts("requests", SERIES))
-    assert_same_in_parts(declared, facts, data.draw(cuts(declared)))
+    assert_same_in_parts(definition, facts, data.draw(cuts(definition)))
+
+
+@given(st.data())
+def test_a_changed_minute_changes_only_evaluations_in_its_reach(data):
+    changed = data.draw(changed_facts("requests", SERIES))
+    assert_same_out_of_reach(some_policy(data), *changed)

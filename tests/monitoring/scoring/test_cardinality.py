@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from tests.monitoring.scoring.timeline import (
     assert_same_in_parts,
+    assert_same_out_of_reach,
     at,
+    changed_facts,
     cuts,
     facts_of,
     some_facts,
@@ -171,9 +173,8 @@ LABELS = [
 ]
 
 
-@given(st.data())
-def test_scoring_in_parts_gives_the_same(data):
-    definition = policy(
+def some_policy(data):
+    return policy(
         condition=data.draw(st.sampled_from(["> 0", "< 1", "< 2"])),
         recover=data.draw(st.sampled_from([None, "> 1"])),
         forget="7m",
@@ -182,5 +183,15 @@ def test_scoring_in_parts_gives_the_same(data):
         delay=data.draw(st.sampled_from(["0", "2m"])),
         min_coverage=data.draw(st.sampled_from([None, 0.5])),
     )
+
+
+@given(st.data())
+def test_scoring_in_parts_gives_the_same(data):
+    definition = some_policy(data)
     facts = data.draw(some_facts("requests", LABELS))
     assert_same_in_parts(definition, facts, data.draw(cuts(definition)))
+
+
+@given(st.data())
+def test_a_changed_minute_changes_only_evaluations_in_its_reach(data):
+    assert_same_out_of_reach(some_policy(data), *data.draw(changed_facts("requests", LABELS)))

@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from tests.monitoring.scoring.timeline import (
     BEGIN,
     assert_same_in_parts,
+    assert_same_out_of_reach,
     at,
+    changed_facts,
     cuts,
     facts_of,
     some_facts,
@@ -193,18 +195,29 @@ def test_the_stored_form_is_read_back():
     assert parse_policy(stored_form(definition)) == definition
 
 
-@given(st.data())
-def test_scoring_in_parts_gives_the_same(data):
-    definition = policy(
+LABELS = [A, B, {"service": "x"}, {**A, "service": "x"}]
+
+
+def some_policy(data):
+    return policy(
         by=data.draw(st.sampled_from([[], ["service"]])),
         window="3m",
         evaluation_interval=data.draw(st.sampled_from(["1m", "3m"])),
         delay=data.draw(st.sampled_from(["0", "2m"])),
         min_coverage=data.draw(st.sampled_from([0.2, 0.6, 1.0])),
     )
-    labels = [A, B, {"service": "x"}, {**A, "service": "x"}]
-    facts = data.draw(some_facts("events", labels))
+
+
+@given(st.data())
+def test_scoring_in_parts_gives_the_same(data):
+    definition = some_policy(data)
+    facts = data.draw(some_facts("events", LABELS))
     assert_same_in_parts(definition, facts, data.draw(cuts(definition)))
+
+
+@given(st.data())
+def test_a_changed_minute_changes_only_evaluations_in_its_reach(data):
+    assert_same_out_of_reach(some_policy(data), *data.draw(changed_facts("events", LABELS)))
 
 
 @given(st.sets(st.integers(0, 30)), st.integers(1, 9), st.integers(1, 9))

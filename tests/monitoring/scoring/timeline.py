@@ -98,7 +98,7 @@ def assert_same_in_parts(policy: Policy, facts: MemoryFacts, cuts: Sequence[int]
 
 
 @st.composite
-def some_facts(draw, column: str, labels: Sequence[Mapping[str, str]], until: int = 60):
+def _some_series(draw, labels: Sequence[Mapping[str, str]], until: int = 60):
     """Random samples of series with ``labels``, in [0, until), and random gaps."""
     minutes = st.integers(0, until - 1)
     dense = st.builds(
@@ -107,7 +107,41 @@ def some_facts(draw, column: str, labels: Sequence[Mapping[str, str]], until: in
     sparse = st.sets(minutes, max_size=4).map(lambda some: at(*some))
     series = [(one, {**draw(dense), **draw(sparse)}) for one in labels]
     gaps = draw(st.lists(st.tuples(minutes, st.integers(1, 9)), max_size=3))
-    return facts_of(column, series, [(first, first + length) for first, length in gaps])
+    return series, [(first, first + length) for first, length in gaps]
+
+
+@st.composite
+def some_facts(draw, column: str, labels: Sequence[Mapping[str, str]]):
+    """Facts of random samples, of series with ``labels``, and random gaps."""
+    return facts_of(column, *draw(_some_series(labels)))
+
+
+@st.composite
+def changed_facts(draw, column: str, labels: Sequence[Mapping[str, str]]):
+    """Facts, the same with one minute changed, and that minute."""
+    series, gaps = draw(_some_series(labels))
+    series.append((labels[0], at(-200)))  # that history began doesn't depend on the change
+    minute = draw(st.integers(0, 59))
+    if draw(st.booleans()):
+        other = [*series, (draw(st.sampled_from(labels)), at(minute))], gaps
+    else:
+        other = series, [*gaps, (minute, minute + 1)]
+    return facts_of(column, series, gaps), facts_of(column, *other), minute
+
+
+def assert_same_out_of_reach(
+    policy: Policy, before: MemoryFacts, after: MemoryFacts, minute: int
+) -> None:
+    """Facts that differ in a minute give the same but in the evaluations that are done again."""
+    reach = max(policy.lookback_minutes, policy.memory_minutes)
+    reach += policy.lookback_minutes + policy.interval
+    for low, high in ((0, minute), (minute + 1 + reach, minute + 61 + reach)):
+        if low // policy.interval < high // policy.interval:
+            found = [timeline(policy, facts, low, high) for facts in (before, after)]
+            for group in {**found[0], **found[1]}:
+                silent = "." * len(next(iter(found[0].values())))
+                one, other = (some.get(group, silent).replace("?", ".") for some in found)
+                assert one == other
 
 
 def cuts(policy: Policy, until: int = 60):
