@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from monitoring.cli_backtest import backtest
+from monitoring.cli_options import Format, is_json, open_current_store
+from monitoring.cli_policy import policy
 from monitoring.window import Window, parse_time, refuse_future
 from userdb.errors import MonitoringError
 
@@ -27,15 +27,14 @@ app = typer.Typer(
 )
 db = typer.Typer(help="userdb's schema.", no_args_is_help=True)
 alerts = typer.Typer(help="Alerts and their history.", no_args_is_help=True)
-policy = typer.Typer(help="Policies.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")
 app.add_typer(policy, name="policy")
+app.command()(backtest)
 
 From = Annotated[str, typer.Option("--from", help="start, RFC 3339, inclusive")]
 To = Annotated[str, typer.Option("--to", help="end, RFC 3339, exclusive")]
 Notify = Annotated[bool, typer.Option("--notify", help="tell receivers what changed")]
-Format = Annotated[str, typer.Option("--format", help="table or json")]
 Since = Annotated[str | None, typer.Option("--from", help="leave out what ended before")]
 Until = Annotated[str | None, typer.Option("--to", help="leave out what began then or later")]
 PolicyName = Annotated[str | None, typer.Option("--policy", help="of one policy")]
@@ -52,30 +51,11 @@ def main() -> None:
         sys.exit(1)
 
 
-@contextmanager
-def _store() -> Iterator[Store]:
-    from userdb.migrate import require_current
-    from userdb.store import open_store
-
-    store = open_store()
-    try:
-        require_current(store)
-        yield store
-    finally:
-        store.close()
-
-
 def _window(start: str, end: str) -> tuple[Window, datetime]:
     now = datetime.now(UTC)
     window = Window(parse_time(start, "--from"), parse_time(end, "--to"))
     refuse_future(window, now)
     return window, now
-
-
-def _is_json(name: str) -> bool:
-    if name not in ("table", "json"):
-        raise typer.BadParameter(f"{name!r} is not a format; choose table or json")
-    return name == "json"
 
 
 @db.command("upgrade")
@@ -119,7 +99,7 @@ def collect(
     from monitoring.cli_output import print_collections
 
     window, now = _window(start, end)
-    with _store() as store:
+    with open_current_store() as store:
         ok = print_collections(store, window, now, collector)
     if not ok:
         raise typer.Exit(1)
@@ -132,7 +112,7 @@ def analyse(start: From, end: To, notify: Notify = False) -> None:
     from monitoring.cli_output import print_analysis
 
     window, now = _window(start, end)
-    with _store() as store:
+    with open_current_store() as store:
         ok = print_analysis(analyze_and_alert(window, store, now=now, send=notify))
     if not ok:
         raise typer.Exit(1)
@@ -146,7 +126,7 @@ def run(start: From, end: To, notify: Notify = False) -> None:
     from monitoring.cli_output import print_analysis, print_collections
 
     window, now = _window(start, end)
-    with _store() as store:
+    with open_current_store() as store:
         collected = print_collections(store, window, now, None)
         analysed = print_analysis(analyze_and_alert(window, store, now=now, send=notify))
     if not (collected and analysed):
@@ -160,8 +140,8 @@ def status(format_: Format = "table") -> None:
     from monitoring.signals import COLLECTORS
     from monitoring.status import read_status
 
-    as_json = _is_json(format_)
-    with _store() as store:
+    as_json = is_json(format_)
+    with open_current_store() as store:
         state = read_status(store, now=datetime.now(UTC), collectors=COLLECTORS)
     print_json(state) if as_json else print_status(state)
 
@@ -189,10 +169,10 @@ def alerts_list(
     from monitoring.alerts.read import STATES, list_alerts
     from monitoring.cli_output import print_alerts, print_json
 
-    as_json = _is_json(format_)
+    as_json = is_json(format_)
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"{state!r} is not a state; choose {', '.join(STATES)}")
-    with _store() as store, store.read() as connection:
+    with open_current_store() as store, store.read() as connection:
         rows = list_alerts(
             connection,
             state=state,
@@ -211,8 +191,8 @@ def alerts_show(alert_id: str, format_: Format = "table") -> None:
     from monitoring.alerts.read import alert_history, get_alert
     from monitoring.cli_output import print_alert, print_json
 
-    as_json = _is_json(format_)
-    with _store() as store, store.read() as connection:
+    as_json = is_json(format_)
+    with open_current_store() as store, store.read() as connection:
         row = get_alert(connection, alert_id)
         if row is None:
             raise MonitoringError(
@@ -235,7 +215,7 @@ def alerts_history(
     """Transitions in event time: those that hold, or those that were held at ``--as-of``."""
     from monitoring.cli_output import print_history, print_json
 
-    as_json = _is_json(format_)
+    as_json = is_json(format_)
     rows = _history(policy_name, since, until, as_of)
     print_json(rows) if as_json else print_history(rows)
 
@@ -253,9 +233,9 @@ def alerts_export(
     from monitoring.alerts.read import list_alerts
     from monitoring.cli_output import print_export, print_json
 
-    as_json = _is_json(format_)
+    as_json = is_json(format_)
     history = _history(policy_name, since, until, None)
-    with _store() as store, store.read() as connection:
+    with open_current_store() as store, store.read() as connection:
         rows = list_alerts(
             connection,
             policy=policy_name,
@@ -272,7 +252,7 @@ def _history(
 ) -> list[TransitionRow]:
     from monitoring.alerts.read import alert_history
 
-    with _store() as store, store.read() as connection:
+    with open_current_store() as store, store.read() as connection:
         return alert_history(
             connection,
             policy=policy_name,
@@ -280,22 +260,3 @@ def _history(
             until=None if until is None else parse_time(until, "--to"),
             as_of=None if as_of is None else parse_time(as_of, "--as-of"),
         )
-
-
-@policy.command("check")
-def policy_check(
-    path: Annotated[
-        Path | None, typer.Argument(help="file or folder; default: the one in use")
-    ] = None,
-) -> None:
-    """Validate policies; every error names file, line and field."""
-    from monitoring.chain import policies_in_use
-
-    loaded = policies_in_use(path)
-    for error in loaded.errors:
-        print(error, file=sys.stderr)  # noqa: T201
-    Console().print(
-        f"{len(loaded.policies)} policies are valid, {len(loaded.errors)} errors", highlight=False
-    )
-    if loaded.errors:
-        raise typer.Exit(1)

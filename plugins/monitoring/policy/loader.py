@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from monitoring.policy.composition import join_composites
 from monitoring.policy.definition import Policy
 from monitoring.policy.kinds import parse_policy
+from monitoring.signals import CATALOGUE, Catalogue
 from monitoring.yaml_source import Locate, invalid, load_yaml
 from userdb.errors import PolicyError
 
@@ -41,8 +42,11 @@ def policies_path() -> Path:
     return Path(include.__path__[0]) / "policies"
 
 
-def load_policies(path: Path | str | None = None) -> Policies:
+def load_policies(path: Path | str | None = None, catalogue: Catalogue = CATALOGUE) -> Policies:
     """Read ``*.yaml`` and ``*.yml`` directly in the folder, or the one file, at ``path``.
+
+    Args:
+        catalogue: where signals are looked up.
 
     Raises:
         PolicyError: there is no such folder or file.
@@ -72,7 +76,7 @@ def load_policies(path: Path | str | None = None) -> Policies:
             where = f"{file}:{locate(('policies', index))}"
             name = entry.get("name") if isinstance(entry, dict) else None
             try:
-                policy = _policy(file, locate, index, entry)
+                policy = _policy(file, locate, index, entry, catalogue)
                 if policy.name in found:
                     raise PolicyError(
                         f"{where}: policies[{index}].name: the name {policy.name!r} is taken by "
@@ -93,6 +97,18 @@ def load_policies(path: Path | str | None = None) -> Policies:
     return Policies(policies, tuple(errors), frozenset(broken - set(valid)), unreadable)
 
 
+def load_valid_policies(path: Path | str, catalogue: Catalogue = CATALOGUE) -> tuple[Policy, ...]:
+    """The policies at ``path``, all of which must be valid: see ``load_policies``.
+
+    Raises:
+        PolicyError: what is wrong with them, a line each; or there is no such folder or file.
+    """
+    loaded = load_policies(path, catalogue)
+    if loaded.errors:
+        raise PolicyError("\n".join(str(error) for error in loaded.errors))
+    return loaded.policies
+
+
 def _entries(file: Path) -> tuple[Sequence[Any], Locate]:
     data, locate = load_yaml(file, PolicyError)
     if data is None:
@@ -109,12 +125,12 @@ def _entries(file: Path) -> tuple[Sequence[Any], Locate]:
     return entries, locate
 
 
-def _policy(file: Path, locate: Locate, index: int, entry: Any) -> Policy:
+def _policy(file: Path, locate: Locate, index: int, entry: Any, catalogue: Catalogue) -> Policy:
     at = ("policies", index)
     if not isinstance(entry, dict):
         raise PolicyError(f"{file}:{locate(at)}: policies[{index}]: must be a mapping of fields")
     try:
-        return parse_policy(entry)
+        return parse_policy(entry, catalogue)
     except ValidationError as error:
         raise invalid(file, locate, error, PolicyError, at) from None
     except ValueError as error:

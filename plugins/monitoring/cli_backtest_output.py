@@ -1,0 +1,53 @@
+"""How backtests are shown to people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from monitoring.backtest.document import time_text
+from monitoring.backtest.run import PolicyRun, episodes
+from monitoring.cli_output import console, label_text, wide
+
+_STYLES = {".": "dim", "P": "yellow", "F": "bold red", "?": "magenta"}
+#: States of more evaluations are shown as runs: ``.×60 P×5 F×10``.
+_LONGEST_LINE = 120
+
+
+def states_text(states: str) -> Text:
+    """States of a series, coloured, a long line as runs of equal ones."""
+    text = Text()
+    short = len(states) <= _LONGEST_LINE
+    for letter, run in groupby(states):
+        length = len(list(run))
+        if short:
+            text.append(letter * length, _STYLES[letter])
+        else:
+            text.append(" " if text else "")
+            text.append(f"{letter}×{length}", _STYLES[letter])
+    return text
+
+
+def print_backtest(runs: Mapping[str, PolicyRun]) -> None:
+    """States and episodes of every policy's series."""
+    for name in sorted(runs):
+        run = runs[name]
+        table, found = Table(title=escape(name), title_justify="left"), Table()
+        table.add_column("labels")
+        table.add_column("states", overflow="fold")
+        for column in ("labels", "active", "fired", "resolved"):
+            found.add_column(column)
+        for labels, number, own in run.by_series():
+            table.add_row(escape(label_text(labels)), states_text(run.states(number, own)))
+            for one in episodes(own):
+                times = (one.active_at, one.fired_at, one.resolved_at)
+                found.add_row(escape(label_text(labels)), *(time_text(at) or "-" for at in times))
+        wide().print(table)
+        if found.row_count:
+            wide().print(found)
+        else:
+            console.print("no episode", highlight=False)
