@@ -37,7 +37,7 @@ def backtest(
     as_json = is_json(format_)
     grid = _grid(start, end, every)
     found = read_series(series)
-    policies = load_valid_policies(policy, found.catalogue)
+    policies = load_valid_policies([policy], found.catalogue)
     runs = run_policies(policies, found.facts, grid, found.facts.groups)
     if as_json:
         print_json(backtest_document(runs))

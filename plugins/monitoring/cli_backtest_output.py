@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from monitoring.backtest.check import Failure
 from monitoring.backtest.document import time_text
 from monitoring.backtest.run import PolicyRun, episodes
 from monitoring.cli_output import console, label_text, wide
 
 _STYLES = {".": "dim", "P": "yellow", "F": "bold red", "?": "magenta"}
+_DIFF = {"-": "red", "+": "green"}
 #: States of more evaluations are shown as runs: ``.×60 P×5 F×10``.
 _LONGEST_LINE = 120
 
@@ -51,3 +54,12 @@ def print_backtest(runs: Mapping[str, PolicyRun]) -> None:
             wide().print(found)
         else:
             console.print("no episode", highlight=False)
+
+
+def print_failures(path: Path, failures: Sequence[Failure]) -> None:
+    """Each with file and line, and below it what was expected (-) and what came (+)."""
+    for one in failures:
+        title = Text(f"{path}:{one.line}: {one.what}", "bold")
+        console.print(title, soft_wrap=True)
+        for line in one.difference:
+            console.print(Text(f"    {line}", _DIFF.get(line[:1], "")), soft_wrap=True)

@@ -73,7 +73,8 @@ class PolicyRun:
         policy: with the interval at which it was evaluated.
         times: evaluation times, minutes, ascending; (T,).
         series: number of each series, from 1, by its group.
-        transitions: in order of time, without marks of flapping.
+        transitions: in order of time.
+        marks: where series began to flap or stopped, in order of time.
         unknown: spans of minutes in which no series is known, unless ``known`` says otherwise.
         own_unknown: series to the spans in which it alone is unknown.
         known: series to the spans within ``unknown`` in which it is known.
@@ -83,6 +84,7 @@ class PolicyRun:
     times: NDArray[np.int64]
     series: dict[Group, int] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
+    marks: list[Transition] = field(default_factory=list)
     unknown: list[Span] = field(default_factory=list)
     own_unknown: dict[int, list[Span]] = field(default_factory=dict)
     known: dict[int, list[Span]] = field(default_factory=dict)
@@ -236,11 +238,9 @@ def _fold(result: PolicyRun, states: FoldState, scores: Scores) -> FoldState:
         int(scores.times[0]) - shift - scores.interval,
         int(scores.times[-1]) - shift,
     )
-    result.transitions += [
-        replace(one, at=one.at + shift, active=one.active + shift)
-        for one in transitions
-        if not one.is_mark
-    ]
+    for one in transitions:
+        moved = replace(one, at=one.at + shift, active=one.active + shift)
+        (result.marks if one.is_mark else result.transitions).append(moved)
     return states
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,16 +51,35 @@ def load_policies(path: Path | str | None = None, catalogue: Catalogue = CATALOG
     Raises:
         PolicyError: there is no such folder or file.
     """
-    root = policies_path() if path is None else Path(path)
+    return _load(_files(policies_path() if path is None else Path(path)), catalogue)
+
+
+def load_valid_policies(
+    paths: Iterable[Path], catalogue: Catalogue = CATALOGUE
+) -> tuple[Policy, ...]:
+    """The policies of all these files and folders, by name; all of them must be valid.
+
+    Raises:
+        PolicyError: what is wrong with them, a line each; or there is no such folder or file.
+    """
+    loaded = _load([file for path in paths for file in _files(path)], catalogue)
+    if loaded.errors:
+        raise PolicyError("\n".join(str(error) for error in loaded.errors))
+    return loaded.policies
+
+
+def _files(root: Path) -> list[Path]:
     if root.is_file():
-        files = [root]
-    elif root.is_dir():
-        files = sorted(file for file in root.iterdir() if file.suffix in (".yaml", ".yml"))
-    else:
-        raise PolicyError(
-            f"{root}: there is no such file or folder of policies; "
-            "set MONITORING_POLICIES to one that exists"
-        )
+        return [root]
+    if root.is_dir():
+        return sorted(file for file in root.iterdir() if file.suffix in (".yaml", ".yml"))
+    raise PolicyError(
+        f"{root}: there is no such file or folder of policies; "
+        "set MONITORING_POLICIES to one that exists"
+    )
+
+
+def _load(files: Sequence[Path], catalogue: Catalogue) -> Policies:
     found: dict[str, tuple[Policy, str]] = {}
     errors: list[PolicyError] = []
     broken: set[str] = set()
@@ -95,18 +114,6 @@ def load_policies(path: Path | str | None = None, catalogue: Catalogue = CATALOG
         broken.add(name)
     policies = tuple(valid[name] for name in sorted(valid))
     return Policies(policies, tuple(errors), frozenset(broken - set(valid)), unreadable)
-
-
-def load_valid_policies(path: Path | str, catalogue: Catalogue = CATALOGUE) -> tuple[Policy, ...]:
-    """The policies at ``path``, all of which must be valid: see ``load_policies``.
-
-    Raises:
-        PolicyError: what is wrong with them, a line each; or there is no such folder or file.
-    """
-    loaded = load_policies(path, catalogue)
-    if loaded.errors:
-        raise PolicyError("\n".join(str(error) for error in loaded.errors))
-    return loaded.policies
 
 
 def _entries(file: Path) -> tuple[Sequence[Any], Locate]:

@@ -72,7 +72,7 @@ def backtest(
     """From T0 + minutes[0] to T0 + minutes[1]."""
     some = [policies] if isinstance(policies, Mapping) else policies
     found = read_series(write_series(folder, lines))
-    loaded = load_valid_policies(write_policies(folder, *some), found.catalogue)
+    loaded = load_valid_policies([write_policies(folder, *some)], found.catalogue)
     grid = Grid(T0 + minutes[0], T0 + minutes[1], every)
     return backtest_document(run_policies(loaded, found.facts, grid, found.facts.groups))
 

@@ -193,12 +193,12 @@ def test_a_broken_policy_is_told_with_file_line_and_field(tmp_path, monkeypatch,
 
 
 def test_bad_options_are_told(tmp_path, monkeypatch, capsys):
-    def told(begin=at(0), end=at(1), *more, code=1):
+    def told(begin, end, *more, code=1):
         given = arguments(tmp_path, [{}], [], begin, end, *more)
         return refused(monkeypatch, capsys, given, code)
 
-    assert "--from 'now' is not a time" in told("now")
-    assert "has no time zone" in told("2026-03-02T10:00:00")
+    assert "--from 'now' is not a time" in told("now", at(1))
+    assert "has no time zone" in told("2026-03-02T10:00:00", at(1))
     assert "lies before --from" in told(at(1), at(0))
     assert "30s" in told(at(0), at(1), "--every", "often, say 30s", code=2)
     assert "at least 1m" in told(at(0), at(1), "--every", "30s", code=2)
