@@ -7,26 +7,28 @@ own. What is stored is a function of facts, coverage and versions alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.exc import IntegrityError
 
-from monitoring.evidence import store_scores
+from monitoring.evaluated import (
+    Scored,
+    affected,
+    extend_ledger,
+    join,
+    score_range,
+    store_ranges,
+)
 from monitoring.facts import UserdbFacts
-from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.loader import Policies
-from monitoring.policy.state import lock_policy, mark_operands, mark_scored
-from monitoring.policy.versions import Timeline, read_timeline, register_policies
-from monitoring.scoring.classes import DAY, EvaluationClass, Scores, evaluation_times
-from monitoring.scoring.facts import Facts
-from monitoring.scoring.registry import score
+from monitoring.policy.state import lock_policy, mark_scored
+from monitoring.policy.versions import read_timeline, register_policies
 from monitoring.window import Window, refuse_future
-from userdb.models import Dirty, Evaluation, PolicyState
+from userdb.models import Dirty, PolicyState
 from userdb.store import Store
 
 
@@ -43,31 +45,6 @@ class ScoreReport:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class _Scored:
-    evaluations: int = 0
-    series: int = 0
-    breaching: int = 0
-    unknown: int = 0
-
-    @classmethod
-    def of(cls, scores: Scores) -> _Scored:
-        return cls(
-            evaluations=len(scores.times),
-            series=len(scores.groups),
-            breaching=int((scores.classes[-1] == EvaluationClass.BREACH).sum()),
-            unknown=int(scores.unknown.sum()),
-        )
-
-    def plus(self, other: _Scored) -> _Scored:
-        return _Scored(
-            self.evaluations + other.evaluations,
-            max(self.series, other.series),
-            max(self.breaching, other.breaching),
-            self.unknown + other.unknown,
-        )
 
 
 def score_policies(
@@ -91,14 +68,10 @@ def score_policies(
     """
     refuse_future(window, now)
     errors = {f"policy error {number}": str(e) for number, e in enumerate(loaded.errors, 1)}
-    work = partial(register_policies, loaded=loaded, now=now, edits=register)
-    try:
-        store.write(work)
-    except IntegrityError:
-        store.write(work)  # another run stored the same versions meanwhile: now they are known
+    register_versions(store, loaded, now=now, edits=register)
     with store.read() as connection:
         names = connection.scalars(select(PolicyState.policy).order_by(PolicyState.policy)).all()
-    scored: list[_Scored] = []
+    scored: list[Scored] = []
     for name in names:
         try:
             scored.append(_score_policy(name, window, store))
@@ -114,116 +87,43 @@ def score_policies(
     )
 
 
-def _score_policy(name: str, window: Window, store: Store) -> _Scored:
-    def work(connection: Connection) -> _Scored:
+def register_versions(store: Store, loaded: Policies, *, now: datetime, edits: bool) -> None:
+    """Store what userdb doesn't know yet of the loaded policies: see ``register_policies``."""
+    work = partial(register_policies, loaded=loaded, now=now, edits=edits)
+    try:
+        store.write(work)
+    except IntegrityError:
+        store.write(work)  # another run stored the same versions meanwhile: now they are known
+
+
+def score_dirty(name: str, store: Store) -> None:
+    """Score a policy again where facts changed since it was evaluated, and nowhere else."""
+    with store.read() as connection:
+        if connection.scalar(select(Dirty.token).where(Dirty.policy == name).limit(1)) is None:
+            return
+    _score_policy(name, None, store)
+
+
+def _score_policy(name: str, window: Window | None, store: Store) -> Scored:
+    def work(connection: Connection) -> Scored:
         state = lock_policy(connection, name)
         tokens = connection.execute(select(Dirty).where(Dirty.policy == name)).all()
         timeline = read_timeline(connection, name)
-        asked = (window.first_minute, window.stop_minute)
-        ranges = [asked]
+        ranges = [] if window is None else [(window.first_minute, window.stop_minute)]
         for token in tokens:
-            ranges += _affected(connection, name, timeline, token.first_minute, token.last_minute)
+            ranges += affected(connection, name, timeline, token.first_minute, token.last_minute)
         facts = UserdbFacts(store, connection)
-        total = _Scored()
-        joined = _join(ranges)
+        total = Scored()
+        joined = join(ranges)
         for low, high in joined:
-            total = total.plus(_score_range(facts, connection, timeline, low, high))
-        _extend_ledger(connection, name, *asked)
+            scored = score_range(facts, timeline, low, high)
+            total = total.plus(store_ranges(connection, timeline, low, high, scored))
+        if window is not None:
+            extend_ledger(connection, name, window.first_minute, window.stop_minute)
         connection.execute(delete(Dirty).where(Dirty.token.in_([token.token for token in tokens])))
-        mark_scored(connection, state, joined[0][0], joined[-1][1], watermark=window.stop_minute)
+        if joined:
+            watermark = None if window is None else window.stop_minute
+            mark_scored(connection, state, joined[0][0], joined[-1][1], watermark=watermark)
         return total
 
     return store.write(work)
-
-
-def _affected(
-    connection: Connection, name: str, timeline: Timeline, first: int, last: int
-) -> list[tuple[int, int]]:
-    """Evaluated ranges (after, until] whose classes depend on the minutes first to last."""
-    reach = max(
-        (
-            max(policy.lookback_minutes, policy.memory_minutes)
-            + policy.lookback_minutes
-            + policy.interval
-            for policy in timeline.policies
-        ),
-        default=0,
-    )
-    after, until = first, last + 1 + reach
-    rows = connection.execute(
-        select(Evaluation.first_minute, Evaluation.last_minute).where(
-            Evaluation.policy == name,
-            Evaluation.last_minute > after,
-            Evaluation.first_minute < until,
-        )
-    )
-    return [(max(row.first_minute, after), min(row.last_minute, until)) for row in rows]
-
-
-def _join(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Overlapping and touching ranges as one, ascending."""
-    joined: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if joined and low <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
-        else:
-            joined.append((low, high))
-    return joined
-
-
-def _days(after: int, until: int) -> Iterator[tuple[int, int]]:
-    """Split (after, until] at midnights UTC: bounds memory, and the length of stored intervals."""
-    while after < until:
-        end = min((after // DAY + 1) * DAY, until)
-        yield after, end
-        after = end
-
-
-def _score_range(
-    facts: Facts, connection: Connection, timeline: Timeline, after: int, until: int
-) -> _Scored:
-    """Score (after, until], each part by the version that rules it, and store the evidence."""
-    total = _Scored()
-    for part in timeline.segments(after, until):
-        policy = part.version.policy
-        if isinstance(policy, CompositePolicy):
-            mark_operands(connection, policy.name, part.after, part.until)
-        elif policy is not None:
-            for low, high in _days(part.after, part.until):
-                times = evaluation_times(policy.interval, low, high)
-                if len(times):
-                    scores = score(policy, facts, times)
-                    store_scores(connection, policy, scores, low, high, (part.starts, part.ends))
-                    total = total.plus(_Scored.of(scores))
-    return total
-
-
-def _extend_ledger(connection: Connection, name: str, after: int, until: int) -> None:
-    """Add (after, until] to the evaluated ranges, in rows that end at midnights at the latest.
-
-    Ranges that are there already stay as they are, with their checkpoints.
-    """
-    rows = connection.execute(
-        select(Evaluation.first_minute, Evaluation.last_minute)
-        .where(
-            Evaluation.policy == name,
-            Evaluation.last_minute > after,
-            Evaluation.first_minute < until,
-        )
-        .order_by(Evaluation.last_minute)
-    ).all()
-    missing: list[tuple[int, int]] = []
-    at = after
-    for row in rows:
-        if at < row.first_minute:
-            missing.append((at, row.first_minute))
-        at = max(at, row.last_minute)
-    if at < until:
-        missing.append((at, until))
-    new = [
-        {"policy": name, "first_minute": low, "last_minute": high, "state": None}
-        for gap in missing
-        for low, high in _days(*gap)
-    ]
-    if new:
-        connection.execute(insert(Evaluation), new)

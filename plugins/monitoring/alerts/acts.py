@@ -73,22 +73,42 @@ def act(
                 f"alert {alert_id} is over since {alert.resolved_at.isoformat()}: "
                 "there is nothing to resolve"
             )
-        connection.execute(
-            insert(OperatorAction).values(
-                policy=alert.policy,
-                series_id=alert.series_id,
-                alert_id=alert_id,
-                action=action,
-                at=at,
-                span_from=alert.active_at,
-                author=author,
-                note=note,
-            )
+        record_act(
+            connection,
+            alert.policy,
+            alert.series_id,
+            Act(action, at, author, note),
+            alert_id=alert_id,
+            span_from=alert.active_at,
         )
-        if action == "resolve":
-            _fold_again(connection, alert.policy, _minute(at))
 
     store.write(work)
+
+
+def record_act(
+    connection: Connection,
+    policy: str,
+    series_id: int,
+    done: Act,
+    *,
+    alert_id: str,
+    span_from: datetime,
+) -> None:
+    """Store an act about the time from ``span_from`` on of a policy's series."""
+    connection.execute(
+        insert(OperatorAction).values(
+            policy=policy,
+            series_id=series_id,
+            alert_id=alert_id,
+            action=done.action,
+            at=done.at,
+            span_from=span_from,
+            author=done.author,
+            note=done.note,
+        )
+    )
+    if done.action == "resolve":
+        _fold_again(connection, policy, _minute(done.at))
 
 
 def acts_of(connection: Connection, alert_id: str) -> list[Act]:

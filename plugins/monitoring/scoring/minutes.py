@@ -53,8 +53,15 @@ class FamilyMinutes:
     def matrix(self, selection: Selection, first: int, stop: int, memory: int = 0) -> SignalMatrix:
         """See ``monitoring.scoring.facts.Facts``.
 
-        The range and the memory must lie within what is held.
+        Raises:
+            ValueError: the range, or the memory before it, is not held.
         """
+        held = self.first + self.minutes - len(self.covered)
+        if first < self.first or first - memory < held or stop > self.first + self.minutes:
+            raise ValueError(
+                f"minutes {first} to {stop}, and {memory} before them, are not all among those "
+                f"held: {self.first} to {self.first + self.minutes}, coverage from {held}"
+            )
         key = (tuple(selection.columns), selection.by, repr(selection.where), first, stop, memory)
         if key not in self._cache:
             self._cache[key] = self._matrix(selection, first, stop, memory)

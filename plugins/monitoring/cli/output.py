@@ -18,12 +18,16 @@ from userdb.errors import MonitoringError
 if TYPE_CHECKING:  # the command starts faster without what it does not need
     from monitoring.alerts.read import AlertRow, TransitionRow
     from monitoring.chain import AnalysisReport
+    from monitoring.replay import ReplayReport
     from monitoring.status import Status
     from monitoring.window import Window
     from userdb.ledger import CollectionReport
     from userdb.store import Store
 
 _STYLES = {"firing": "bold red", "pending": "yellow", "resolved": "green"}
+
+#: Episodes that a table of what a replay changed shows.
+_MOST_CHANGES = 50
 
 console = Console(soft_wrap=False)
 
@@ -43,7 +47,7 @@ def value_text(value: float | None) -> str:
 
 def print_json(data: Any) -> None:
     """Dataclasses, datetimes (RFC 3339) and containers of them, as indented JSON on stdout."""
-    print(json.dumps(_plain(data), indent=2, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(_plain(data), indent=2, ensure_ascii=False))
 
 
 def _plain(data: Any) -> Any:
@@ -240,3 +244,27 @@ def print_status(state: Status) -> None:
 def wide() -> Console:
     """Tables of ids and times stay whole where stdout is no terminal."""
     return console if console.is_terminal else Console(width=220)
+
+
+def print_replay(report: ReplayReport) -> None:
+    """What a replay scored, and the episodes that it changed."""
+    console.print(
+        f"{report.policies} policies, {report.evaluations} evaluations, "
+        f"{report.pairs} evaluations of a series; "
+        f"{len(report.changes)} episodes are not what they were",
+        highlight=False,
+    )
+    if not report.changes:
+        return
+    table = Table("", "policy", "labels", "active", "fired", "resolved")
+    styles = {"added": "green", "removed": "red", "changed": "yellow"}
+    for one in report.changes[:_MOST_CHANGES]:
+        table.add_row(
+            f"[{styles[one.what]}]{one.what}",
+            one.policy,
+            escape(label_text(one.labels)),
+            *(time_text(at) for at in (one.active_at, one.fired_at, one.resolved_at)),
+        )
+    console.print(table)
+    if len(report.changes) > _MOST_CHANGES:
+        console.print(f"… and {len(report.changes) - _MOST_CHANGES} more; --format json has all")

@@ -25,7 +25,7 @@ def policy_check(
 
     loaded = policies_in_use(path)
     for error in loaded.errors:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
     Console().print(
         f"{len(loaded.policies)} policies are valid, {len(loaded.errors)} errors", highlight=False
     )
@@ -45,7 +45,7 @@ def policy_test(
     """Run unit tests of policies; what was not as expected is shown as a diff."""
     from monitoring.backtest.cases import find_case_files, read_cases
     from monitoring.backtest.check import check_cases
-    from monitoring.cli_backtest_output import print_failures
+    from monitoring.cli.backtest_output import print_failures
     from monitoring.policy.loader import policies_path
 
     passed = failed = broken = 0
@@ -53,7 +53,7 @@ def policy_test(
         try:
             cases = read_cases(path)
         except PolicyError as error:
-            print(error, file=sys.stderr)  # noqa: T201
+            print(error, file=sys.stderr)
             broken += 1
             continue
         failures = check_cases(cases)
@@ -75,4 +75,4 @@ def policy_schema() -> None:
     """The JSON Schema of a policy file, for editors."""
     from monitoring.policy.schema import schema_text
 
-    print(schema_text(), end="")  # noqa: T201
+    print(schema_text(), end="")

@@ -13,7 +13,7 @@ from rich.text import Text
 from monitoring.backtest.check import Failure
 from monitoring.backtest.document import time_text
 from monitoring.backtest.run import PolicyRun, episodes
-from monitoring.cli_output import console, label_text, wide
+from monitoring.cli.output import console, label_text, wide
 
 _STYLES = {".": "dim", "P": "yellow", "F": "bold red", "?": "magenta"}
 _DIFF = {"-": "red", "+": "green"}

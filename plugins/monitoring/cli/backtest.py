@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitoring.cli_options import Format, is_json
+from monitoring.cli.options import Format, is_json
 
 if TYPE_CHECKING:
     from monitoring.backtest.run import Grid
@@ -30,8 +30,8 @@ def backtest(
     from monitoring.backtest.document import backtest_document
     from monitoring.backtest.run import run_policies
     from monitoring.backtest.series import read_series
-    from monitoring.cli_backtest_output import print_backtest
-    from monitoring.cli_output import print_json
+    from monitoring.cli.backtest_output import print_backtest
+    from monitoring.cli.output import print_json
     from monitoring.policy.loader import load_valid_policies
 
     as_json = is_json(format_)
