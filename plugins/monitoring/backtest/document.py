@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from monitoring.backtest.run import PolicyRun, episodes
+from monitoring.backtest.comparison import Comparison
+from monitoring.backtest.run import Episode, PolicyRun, episodes
 from userdb.times import from_minute
 
 Document = dict[str, list[dict[str, Any]]]
+
+
+def comparison_document(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
+    """What each edited policy would have told, what the policy as it is would have, and the
+    episodes that differ; None for what there is not."""
+    return [
+        {
+            "policy": one.policy,
+            "edited": asdict(one.edited),
+            "current": None if one.current is None else asdict(one.current),
+            "changes": [
+                {
+                    "labels": dict(change.labels),
+                    "edited": _times(change.edited),
+                    "current": _times(change.current),
+                }
+                for change in one.changes
+            ],
+        }
+        for one in comparisons
+    ]
+
+
+def _times(episode: Episode | None) -> dict[str, str | None] | None:
+    if episode is None:
+        return None
+    return {name: time_text(minute) for name, minute in asdict(episode).items()}
 
 
 def backtest_document(runs: Mapping[str, PolicyRun]) -> Document:
@@ -37,15 +66,7 @@ def backtest_document(runs: Mapping[str, PolicyRun]) -> Document:
                 )
                 for one in own
             ]
-            found += [
-                {
-                    **series,
-                    "active_at": time_text(one.active_at),
-                    "fired_at": time_text(one.fired_at),
-                    "resolved_at": time_text(one.resolved_at),
-                }
-                for one in episodes(own)
-            ]
+            found += [{**series, **(_times(one) or {})} for one in episodes(own)]
     transitions.sort(key=lambda one: one[0])
     return {
         "states": states,

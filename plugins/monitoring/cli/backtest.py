@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitoring.cli.options import Format, is_json
+from monitoring.cli.options import Format, is_json, opened_store
 
 if TYPE_CHECKING:
     from monitoring.backtest.run import Grid
@@ -18,15 +18,30 @@ def backtest(
     start: Annotated[str, typer.Option("--from", help="first evaluation time, RFC 3339")],
     end: Annotated[str, typer.Option("--to", help="last evaluation time, RFC 3339")],
     series: Annotated[
-        Path, typer.Option("--series", help="JSON lines of samples: see the documentation")
-    ],
+        Path | None, typer.Option("--series", help="JSON lines of samples: needs no database")
+    ] = None,
+    from_userdb: Annotated[
+        bool,
+        typer.Option("--from-userdb", help="on real history; compared to policies as they are"),
+    ] = False,
     every: Annotated[
         str | None,
         typer.Option(help="time between evaluations; default: each policy's evaluation_interval"),
     ] = None,
     format_: Format = "table",
 ) -> None:
-    """Run policies over a file of series: states, transitions and episodes. Nothing is stored."""
+    """What policies would have done, on a file of series or on real history. Nothing is stored."""
+    if (series is None) != from_userdb:
+        raise typer.BadParameter("give either --series FILE or --from-userdb")
+    as_json = is_json(format_)
+    grid = _grid(start, end, every)
+    if series is None:
+        _on_history(policy, grid, as_json)
+    else:
+        _on_series(policy, series, grid, as_json)
+
+
+def _on_series(policy: Path, series: Path, grid: Grid, as_json: bool) -> None:
     from monitoring.backtest.document import backtest_document
     from monitoring.backtest.run import run_policies
     from monitoring.backtest.series import read_series
@@ -34,8 +49,6 @@ def backtest(
     from monitoring.cli.output import print_json
     from monitoring.policy.loader import load_valid_policies
 
-    as_json = is_json(format_)
-    grid = _grid(start, end, every)
     found = read_series(series)
     policies = load_valid_policies([policy], found.catalogue)
     runs = run_policies(policies, found.facts, grid, found.facts.groups)
@@ -43,6 +56,25 @@ def backtest(
         print_json(backtest_document(runs))
     else:
         print_backtest(runs)
+
+
+def _on_history(policy: Path, grid: Grid, as_json: bool) -> None:
+    from monitoring.backtest.comparison import compare
+    from monitoring.backtest.document import backtest_document, comparison_document
+    from monitoring.backtest.history import run_on_history
+    from monitoring.cli.backtest_output import print_backtest, print_comparisons
+    from monitoring.cli.output import print_json
+    from monitoring.policy.loader import load_valid_policies
+
+    policies = load_valid_policies([policy])
+    with opened_store() as store:
+        runs, current = run_on_history(store, policies, grid)
+    comparisons = [compare(runs[name], current.get(name)) for name in sorted(runs)]
+    if as_json:
+        print_json({**backtest_document(runs), "comparison": comparison_document(comparisons)})
+    else:
+        print_backtest(runs)
+        print_comparisons(comparisons)
 
 
 def _grid(start: str, end: str, every: str | None) -> Grid:

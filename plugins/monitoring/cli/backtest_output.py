@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from monitoring.backtest.check import Failure
+from monitoring.backtest.comparison import Comparison, Summary
 from monitoring.backtest.document import time_text
-from monitoring.backtest.run import PolicyRun, episodes
+from monitoring.backtest.run import Episode, PolicyRun, episodes
 from monitoring.cli.output import console, label_text, wide
+from monitoring.duration import format_duration
 
 _STYLES = {".": "dim", "P": "yellow", "F": "bold red", "?": "magenta"}
 _DIFF = {"-": "red", "+": "green"}
@@ -63,3 +66,41 @@ def print_failures(path: Path, failures: Sequence[Failure]) -> None:
         console.print(title, soft_wrap=True)
         for line in one.difference:
             console.print(Text(f"    {line}", _DIFF.get(line[:1], "")), soft_wrap=True)
+
+
+def print_comparisons(comparisons: Sequence[Comparison]) -> None:
+    """What each edited policy tells, and the policy as it is; then the episodes that differ."""
+    table, changes = Table(title="as edited, and as it is"), Table(title="episodes that differ")
+    for column in ("policy", "", "episodes", "never fired", "pages", "time firing"):
+        table.add_column(column)
+    for column in ("policy", "labels", "edited fires", "until", "now fires", "until"):
+        changes.add_column(column)
+    for one in comparisons:
+        table.add_row(one.policy, "edited", *_summary_texts(one.edited))
+        if one.current is None:
+            table.add_row("", "as it is", "no such policy", "", "", "")
+        else:
+            table.add_row("", "as it is", *_summary_texts(one.current))
+        for change in one.changes:
+            changes.add_row(
+                one.policy,
+                escape(label_text(change.labels)),
+                *_span_texts(change.edited),
+                *_span_texts(change.current),
+            )
+    wide().print(table)
+    if changes.row_count:
+        wide().print(changes)
+    else:
+        console.print("no episode differs", highlight=False)
+
+
+def _summary_texts(one: Summary) -> tuple[str, str, str, str]:
+    firing = format_duration(timedelta(minutes=one.firing_minutes))
+    return str(one.episodes), str(one.never_fired), str(one.pages), firing
+
+
+def _span_texts(one: Episode | None) -> tuple[str, str]:
+    if one is None:
+        return "-", "-"
+    return time_text(one.fired_at) or "-", time_text(one.resolved_at) or "still"
