@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from monitoring.cli.alerts import alerts
+from monitoring.cli.backtest import backtest
 from monitoring.cli.chain import analyse, collect, run, signals, status
 from monitoring.cli.db import db
 from monitoring.cli.policy import policy
@@ -22,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (collect, analyse, run, replay, status, signals):
+for command in (collect, analyse, run, replay, backtest, status, signals):
     app.command()(command)
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")

@@ -152,7 +152,7 @@ def print_alerts(rows: Sequence[AlertRow]) -> None:
             time_text(row.resolved_at),
             value_text(row.value),
         )
-    _wide().print(table)
+    wide().print(table)
 
 
 def print_alert(row: AlertRow, history: Sequence[TransitionRow]) -> None:
@@ -178,7 +178,7 @@ def print_history(rows: Sequence[TransitionRow]) -> None:
             row.reason,
             time_text(row.recorded_at),
         )
-    _wide().print(table)
+    wide().print(table)
 
 
 def print_export(document: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -188,7 +188,7 @@ def print_export(document: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
             table.add_column(column)
         for row in rows:
             table.add_row(*(str(_plain(value)) for value in row.values()))
-        _wide().print(table)
+        wide().print(table)
 
 
 def print_signals() -> None:
@@ -199,7 +199,7 @@ def print_signals() -> None:
         table.add_row(
             signal.name, signal.kind, signal.unit, ", ".join(signal.family.labels), signal.meaning
         )
-    _wide().print(table)
+    wide().print(table)
 
 
 def print_status(state: Status) -> None:
@@ -222,7 +222,7 @@ def print_status(state: Status) -> None:
             str(one.late_rows),
             "-" if failure is None else f"{failure.source} {failure.window}: {failure.message}",
         )
-    _wide().print(table)
+    wide().print(table)
     policies = Table(title="policies")
     for column in ("policy", "evaluated until", "present state", "firing"):
         policies.add_column(column)
@@ -241,7 +241,7 @@ def print_status(state: Status) -> None:
     )
 
 
-def _wide() -> Console:
+def wide() -> Console:
     """Tables of ids and times stay whole where stdout is no terminal."""
     return console if console.is_terminal else Console(width=220)
 

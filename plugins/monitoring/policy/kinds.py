@@ -14,6 +14,8 @@ from monitoring.policy.threshold import ThresholdPolicy
 from monitoring.signals import CATALOGUE, Catalogue
 
 KINDS: dict[str, type[Policy]] = {}
+#: The kind of a policy that doesn't say.
+DEFAULT_KIND = "threshold"
 
 
 def register_kind(model: type[Policy]) -> None:
@@ -41,7 +43,7 @@ def parse_policy(data: Mapping[str, Any], catalogue: Catalogue = CATALOGUE) -> P
         pydantic.ValidationError: a field is not valid.
         ValueError: an unknown kind.
     """
-    kind = data.get("kind", "threshold")
+    kind = data.get("kind", DEFAULT_KIND)
     if kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r}; known are {', '.join(sorted(KINDS))}")
     return KINDS[kind].model_validate(dict(data), context={"catalogue": catalogue})

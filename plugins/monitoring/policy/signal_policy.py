@@ -7,7 +7,14 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from monitoring.duration import Duration
 from monitoring.policy.definition import (
@@ -17,7 +24,7 @@ from monitoring.policy.definition import (
     at_least_a_minute,
     whole_minutes,
 )
-from monitoring.signals import CATALOGUE, Aggregate, Catalogue, Family, Signal
+from monitoring.signals import CATALOGUE, SIGNALS, Aggregate, Catalogue, Family, Signal
 
 
 class SeriesPolicy(Policy):
@@ -138,7 +145,7 @@ class SeriesPolicy(Policy):
 class SignalPolicy(SeriesPolicy):
     """A policy over one signal."""
 
-    signal: str
+    signal: Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(SIGNALS)})]
 
     @field_validator("signal")
     @classmethod

@@ -81,6 +81,15 @@ class MemoryFacts:
         begins = min((int(one.minutes[0]) for _, _, one in found), default=None)
         return replace(minutes.matrix(selection, first, stop, memory), begins=begins)
 
+    def groups(self, selection: Selection) -> set[tuple[str, ...]]:
+        """The groups of all series that there are at any time."""
+        return {
+            selection.group(one.labels)
+            for column in selection.columns
+            for one in self._columns.get(column, ())
+            if len(one.minutes) and selection.selects(one.labels)
+        }
+
     def _covered(self, selection: Selection, first: int, stop: int) -> NDArray[np.bool_]:
         covered = np.ones(stop - first, dtype=np.bool_)
         for column in selection.columns:
