@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from monitoring.evidence import replace_evidence
-from monitoring.facts import read_matrix
+from monitoring.facts import UserdbFacts
 from monitoring.policy.definition import Policy
 from monitoring.policy.loader import Policies
 from monitoring.policy.versions import Version, read_versions, register_policies, segments
@@ -209,9 +209,7 @@ def _score_range(
     times = np.arange((after // step + 1) * step, until + 1, step, dtype=np.int64)
     if not len(times):
         return _Scored()
-    first = int(times[0]) - policy.lookback_minutes - step
-    matrix = read_matrix(store, connection, policy, first, int(times[-1]))
-    scores = score(policy, matrix, times)
+    scores = score(policy, UserdbFacts(store, connection), times)
     labels = [dict(zip(policy.group_labels, group, strict=True)) for group in scores.groups]
     used = np.flatnonzero(scores.classes.any(axis=0)).tolist()
     ids = intern_series(connection, "group", (labels[column] for column in used))

@@ -1,14 +1,14 @@
-"""What userdb knows of a signal, as the matrix that scoring takes."""
+"""What userdb knows of signals, as the matrices that scorers read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 
 import pandas as pd
 from sqlalchemy import Connection, Select, Table, func, or_, select
 
-from monitoring.policy.definition import Policy
+from monitoring.scoring.facts import Selection
 from monitoring.scoring.matrix import SignalMatrix, build_matrix
 from userdb.ledger import covered_minutes
 from userdb.models import Base, Series
@@ -19,57 +19,63 @@ from userdb.store import Store
 _MAX_NAMED_SERIES = 500
 
 
-def read_matrix(
-    store: Store, connection: Connection, policy: Policy, first: int, stop: int
-) -> SignalMatrix:
-    """The minutes [first, stop) of the policy's signal, grouped by the policy's labels.
+class UserdbFacts:
+    """The minutes that userdb holds, read on one connection, so as part of its transaction."""
 
-    Coverage and the last samples reach back by the policy's memory besides.
-    """
-    signal = policy.signal_definition
-    table = Base.metadata.tables[signal.family.table]
-    memory = policy.memory_minutes
-    groups = _groups(connection, policy, first - memory, stop)
-    rows = _rows(store, connection, table, signal.columns, groups, first, stop)
-    last_before = _last_samples(connection, table, signal.columns, groups, first, memory)
-    return build_matrix(
-        rows,
-        kind=signal.kind,
-        columns=signal.columns,
-        group_of_series=groups,
-        first=first,
-        stop=stop,
-        covered=covered_minutes(connection, signal.family.collector, first - memory, stop),
-        last_before=last_before,
-    )
+    def __init__(self, store: Store, connection: Connection) -> None:
+        self._store = store
+        self._connection = connection
+
+    def matrix(self, selection: Selection, first: int, stop: int, memory: int = 0) -> SignalMatrix:
+        """See ``monitoring.scoring.facts.Facts``."""
+        connection, family = self._connection, selection.family
+        table = Base.metadata.tables[family.table]
+        columns = selection.columns
+        # also those that are long over: when a group was first seen must not depend on the range
+        series = _series(connection, selection, stop)
+        groups = {row.id: row.group for row in series if row.last >= first - memory}
+        first_seen: dict[tuple[str, ...], int] = {}
+        for row in series:
+            first_seen[row.group] = min(row.first, first_seen.get(row.group, row.first))
+        return build_matrix(
+            _rows(self._store, connection, table, columns, groups, first, stop),
+            signals=selection.signals,
+            group_of_series=groups,
+            first=first,
+            stop=stop,
+            covered=covered_minutes(connection, family.collector, first - memory, stop),
+            last_before=_last_samples(connection, table, columns, groups, first, memory),
+            first_seen=first_seen,
+        )
 
 
-def _groups(
-    connection: Connection, policy: Policy, first: int, stop: int
-) -> dict[int, tuple[str, ...]]:
-    """Group of each series that the policy selects and that has samples around the range."""
+@dataclass(frozen=True)
+class _Series:
+    """A series that is selected: its group, and the minutes of its first and last sample ever."""
+
+    id: int
+    group: tuple[str, ...]
+    first: int
+    last: int
+
+
+def _series(connection: Connection, selection: Selection, stop: int) -> list[_Series]:
+    """Each series that is selected and that had a sample before ``stop``."""
     rows = connection.execute(
-        select(Series.id, Series.labels).where(
-            Series.family == policy.family.name,
-            Series.first_minute < stop,
-            Series.last_minute >= first,
+        select(Series.id, Series.labels, Series.first_minute, Series.last_minute).where(
+            Series.family == selection.family.name, Series.first_minute < stop
         )
     )
-    return {
-        row.id: tuple(row.labels.get(name, "") for name in policy.group_labels)
+    return [
+        _Series(
+            row.id,
+            selection.group(row.labels),
+            row.first_minute,
+            row.last_minute,
+        )
         for row in rows
-        if _selects(policy.where, row.labels)
-    }
-
-
-def _selects(where: Mapping[str, str | list[str]], labels: Mapping[str, str]) -> bool:
-    return all(
-        any(
-            fnmatchcase(labels.get(name, ""), pattern)
-            for pattern in ([patterns] if isinstance(patterns, str) else patterns)
-        )
-        for name, patterns in where.items()
-    )
+        if selection.selects(row.labels)
+    ]
 
 
 def _rows(

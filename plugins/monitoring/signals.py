@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from userdb.latency import LATENCY_COLUMNS
 
 Kind = Literal["count", "ratio", "gauge", "quantile"]
+#: How a signal's minutes add up over a window.
+Aggregate = Literal["last", "avg", "min", "max", "sum", "count", "quantile"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,24 @@ class Signal:
     unit: str
     meaning: str
     columns: tuple[str, ...]
+    #: how a gauge adds up over time where a policy doesn't say
+    gauge_aggregate: Aggregate = "avg"
+
+    @property
+    def aggregate(self) -> Aggregate:
+        """How its minutes add up over time where a policy doesn't say."""
+        return "sum" if self.kind == "count" else self.gauge_aggregate
+
+
+class Catalogue(Protocol):
+    """Where policies look signals up."""
+
+    def find(self, name: str, aggregate: Aggregate | None) -> Signal:
+        """The signal ``name``, for a policy that aggregates it over time by ``aggregate``.
+
+        Raises:
+            ValueError: there is no such signal.
+        """
 
 
 EVENT = Family(
@@ -167,3 +187,16 @@ _ALL = (
 SIGNALS: Mapping[str, Signal] = {signal.name: signal for signal in _ALL}
 if len(SIGNALS) != len(_ALL):
     raise AssertionError("two signals have one name")
+
+
+class StoredSignals:
+    """The catalogue of what userdb holds."""
+
+    def find(self, name: str, aggregate: Aggregate | None) -> Signal:
+        """The signal ``name``, whatever the aggregate; ValueError where there is none."""
+        if name not in SIGNALS:
+            raise ValueError(f"unknown signal {name!r}; known are {', '.join(sorted(SIGNALS))}")
+        return SIGNALS[name]
+
+
+CATALOGUE: Catalogue = StoredSignals()

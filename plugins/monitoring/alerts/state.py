@@ -210,7 +210,7 @@ class _Walk:
             holds = breaching and state is not None and state.firing
             return (EvaluationClass.BREACH if holds else EvaluationClass.CLEAR), "recovered"
         if kind is EvaluationClass.MISSING:
-            no_data = self.policy.no_data
+            no_data = self.policy.missing_is
             if no_data == "alert" or (no_data == "hold" and breaching):
                 return EvaluationClass.BREACH, "no data"
             if no_data == "resolve":

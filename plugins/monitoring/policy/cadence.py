@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from monitoring.duration import format_duration
-from monitoring.policy.definition import ThresholdPolicy
 from monitoring.policy.loader import Policies
+from monitoring.policy.signal_policy import MeasuredPolicy
 from userdb.errors import PolicyError
 
 
@@ -28,7 +28,7 @@ def refuse_short_windows(loaded: Policies, cadences: Mapping[str, timedelta]) ->
             f"{policy.signal}; make the window longer, or collect more often"
         )
         for policy in loaded.policies
-        if isinstance(policy, ThresholdPolicy)
+        if isinstance(policy, MeasuredPolicy)
         and policy.signal_definition.kind == "gauge"
         and policy.window < cadences.get(policy.family.name, timedelta(0))
     }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from monitoring.policy.definition import Policy, ThresholdPolicy
+from monitoring.policy.definition import Policy
+from monitoring.policy.threshold import ThresholdPolicy
+from monitoring.signals import CATALOGUE, Catalogue
 
 KINDS: dict[str, type[Policy]] = {}
 
@@ -21,8 +23,11 @@ def register_kind(model: type[Policy]) -> None:
 register_kind(ThresholdPolicy)
 
 
-def parse_policy(data: Mapping[str, Any]) -> Policy:
+def parse_policy(data: Mapping[str, Any], catalogue: Catalogue = CATALOGUE) -> Policy:
     """A policy from its stored or written form.
+
+    Args:
+        catalogue: where signals are looked up.
 
     Raises:
         pydantic.ValidationError: a field is not valid.
@@ -31,7 +36,7 @@ def parse_policy(data: Mapping[str, Any]) -> Policy:
     kind = data.get("kind", "threshold")
     if kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r}; known are {', '.join(sorted(KINDS))}")
-    return KINDS[kind].model_validate(dict(data))
+    return KINDS[kind].model_validate(dict(data), context={"catalogue": catalogue})
 
 
 def stored_form(policy: Policy) -> dict[str, Any]:

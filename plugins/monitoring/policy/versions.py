@@ -96,7 +96,7 @@ def register_policies(
         if policy.name not in known:
             _add(connection, policy.name, policy, minute, now)
             connection.execute(
-                insert(PolicyState).values(policy=policy.name, family=policy.family.name)
+                insert(PolicyState).values(policy=policy.name, family=policy.family_name)
             )
             changed.append(policy.name)
         elif edits and known[policy.name] != policy:
@@ -104,7 +104,7 @@ def register_policies(
             connection.execute(
                 update(PolicyState)
                 .where(PolicyState.policy == policy.name)
-                .values(family=policy.family.name)
+                .values(family=policy.family_name)
             )
             changed.append(policy.name)
     if edits and not loaded.unreadable:

@@ -1,18 +1,21 @@
-"""Lookbacks over a signal's minutes: aggregates, coverage, and which series exist.
-
-Sums and extremes of a lookback are always taken over its own minutes, oldest first, and never by
-differences of running totals: so a value doesn't depend on where the scored range began, and
-scoring a range again gives the same bits.
-"""
+"""Lookbacks over a signal's minutes: aggregates, coverage, and which series exist."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.policy.definition import Aggregate
-from monitoring.scoring.classes import EvaluationClass
+from monitoring.policy.signal_policy import SeriesPolicy
+from monitoring.scoring.classes import EvaluationClass, Scores
+from monitoring.scoring.facts import Facts, Selection
 from monitoring.scoring.matrix import SignalMatrix
+from monitoring.scoring.rolling import (
+    rolling_extreme,
+    rolling_last,
+    rolling_quantile,
+    rolling_sum,
+)
+from monitoring.signals import Aggregate
 
 
 class Lookback:
@@ -27,12 +30,54 @@ class Lookback:
         self, matrix: SignalMatrix, times: NDArray[np.int64], window: int, delay: int
     ) -> None:
         self.matrix = matrix
+        self.times = times
         self.window = window
         #: index of each lookback's newest minute; (T,)
         self.newest: NDArray[np.int64] = times - delay - 1 - matrix.first
         reach = len(matrix.covered) - matrix.minutes
         self._coverage_offset = reach
         self.covered: NDArray[np.bool_] = matrix.covered[reach:]
+        self._all_covered = bool(self.covered.all())
+
+    @classmethod
+    def read(
+        cls,
+        facts: Facts,
+        policy: SeriesPolicy,
+        times: NDArray[np.int64],
+        window: int,
+        selection: Selection | None = None,
+    ) -> Lookback:
+        """The lookbacks of ``window`` minutes of the policy's series, and what is known of their
+        life.
+
+        Args:
+            selection: default: the policy's signals, grouped by its labels.
+        """
+        first = int(times[0]) - policy.delay_minutes - window - policy.interval
+        stop = int(times[-1]) - policy.delay_minutes
+        matrix = facts.matrix(
+            Selection.of(policy) if selection is None else selection,
+            first,
+            stop,
+            policy.memory_minutes,
+        )
+        return cls(matrix, times, window, policy.delay_minutes)
+
+    def scores(
+        self,
+        policy: SeriesPolicy,
+        classes: NDArray[np.int8],
+        values: NDArray[np.float64],
+        unknown: NDArray[np.bool_],
+    ) -> Scores:
+        """Scores from classes, which are changed in place: what has no value is missing, what is
+        not known is nothing, and series are bound to their lives."""
+        missing = EvaluationClass.CLEAR if policy.no_data == "ok" else EvaluationClass.MISSING
+        classes[np.isnan(values)] = missing
+        forget = policy.forget_minutes if policy.needs_memory else None
+        self.bound_to_life(classes, unknown, forget, policy.interval)
+        return Scores(self.times, policy.interval, self.matrix.groups, classes, values, unknown)
 
     def unknown(self, needed: float) -> NDArray[np.bool_]:
         """Evaluations whose newest minute is not covered, or less than ``needed`` of all; (T,)."""
@@ -41,42 +86,62 @@ class Lookback:
         result: NDArray[np.bool_] = ~self.covered[self.newest] | (share < needed)
         return result
 
-    def covered_cells(self) -> NDArray[np.bool_]:
-        """Coverage as a mask over the matrix's cells; (M, G)."""
-        return np.broadcast_to(self.covered[:, np.newaxis], self.matrix.sampled.shape)
-
     def sum(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over the covered minutes of each lookback; (T, G)."""
-        return self.aggregate(column, self.covered_cells(), "sum")
+        return rolling_sum(self._where(self._usable(None), column, 0.0), self.newest, self.window)
 
     def aggregate(
-        self, column: NDArray[np.float64], valid: NDArray[np.bool_], how: Aggregate
+        self,
+        column: NDArray[np.float64],
+        valid: NDArray[np.bool_] | None,
+        how: Aggregate,
+        quantile: float | None = None,
     ) -> NDArray[np.float64]:
         """Aggregate each lookback's cells that are valid and covered; (T, G).
 
         NaN where there are none, but 0 for sum and count.
+
+        Args:
+            valid: bool, (M, G); None: all.
+            quantile: of ``how`` quantile.
         """
-        usable = valid & self.covered_cells()
-        shape = (len(self.newest), column.shape[1])
-        result = np.full(shape, 0.0 if how in ("sum", "count", "avg") else np.nan)
-        number = np.zeros(shape, dtype=np.int64)
-        for back in range(self.window - 1, -1, -1):
-            index = self.newest - back
-            use, cells = usable[index], column[index]
-            number += use
-            if how in ("sum", "avg"):
-                result += np.where(use, cells, 0.0)
-            elif how == "count":
-                result += use & (cells != 0)
-            elif how == "max":
-                result = np.fmax(result, np.where(use, cells, np.nan))
-            elif how == "min":
-                result = np.fmin(result, np.where(use, cells, np.nan))
-            else:
-                result = np.where(use, cells, result)
-        if how == "avg":
-            result = np.divide(result, number, out=np.full(shape, np.nan), where=number > 0)
-        return result
+        usable = self._usable(valid)
+        if how in ("sum", "avg"):
+            total = rolling_sum(self._where(usable, column, 0.0), self.newest, self.window)
+            return total if how == "sum" else self._mean(total, usable)
+        if how == "count":
+            counted = (self._where(usable, column, 0.0) != 0).astype(np.float64)
+            return rolling_sum(counted, self.newest, self.window)
+        cells = self._where(usable, column, np.nan)
+        if how == "last":
+            return rolling_last(cells, self.newest, self.window)
+        if how == "quantile":
+            assert quantile is not None
+            return rolling_quantile(cells, self.newest, self.window, quantile)
+        extreme = np.fmax if how == "max" else np.fmin
+        return rolling_extreme(cells, self.newest, self.window, extreme)
+
+    def _mean(
+        self, total: NDArray[np.float64], usable: NDArray[np.bool_] | None
+    ) -> NDArray[np.float64]:
+        if usable is None:
+            return total / self.window
+        cells = np.broadcast_to(usable, self.matrix.sampled.shape).astype(np.float64)
+        number = rolling_sum(cells, self.newest, self.window)
+        return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
+
+    def _usable(self, valid: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """Cells that are valid and covered, as (M, G) or (M, 1); None where all are."""
+        if self._all_covered:
+            return valid
+        covered = self.covered[:, np.newaxis]
+        return covered if valid is None else valid & covered
+
+    @staticmethod
+    def _where(
+        usable: NDArray[np.bool_] | None, column: NDArray[np.float64], blank: float
+    ) -> NDArray[np.float64]:
+        return column if usable is None else np.where(usable, column, blank)
 
     def bound_to_life(
         self,

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.policy.definition import Policy, ThresholdPolicy
+from monitoring.policy.definition import Policy
+from monitoring.policy.threshold import ThresholdPolicy
 from monitoring.scoring.classes import Scores
-from monitoring.scoring.matrix import SignalMatrix
+from monitoring.scoring.facts import Facts
 from monitoring.scoring.threshold import score_threshold
 
-Scorer = Callable[[Any, SignalMatrix, NDArray[np.int64]], Scores]
+Scorer = Callable[[Any, Facts, NDArray[np.int64]], Scores]
 
 _SCORERS: dict[type[Policy], Scorer] = {}
 
@@ -28,11 +29,12 @@ def register_scorer(model: type[Policy], scorer: Scorer) -> None:
 register_scorer(ThresholdPolicy, score_threshold)
 
 
-def score(policy: Policy, matrix: SignalMatrix, times: NDArray[np.int64]) -> Scores:
+def score(policy: Policy, facts: Facts, times: NDArray[np.int64]) -> Scores:
     """Class and value of each series at each evaluation time.
 
     Args:
-        matrix: minutes from ``times[0] - lookback - interval`` to ``times[-1]``.
+        facts: read from ``times[0] - policy.lookback_minutes - interval`` to ``times[-1]``, and
+            by ``policy.memory_minutes`` further back.
         times: evaluation times in minutes, ascending, the policy's interval apart; (T,).
     """
-    return _SCORERS[type(policy)](policy, matrix, times)
+    return _SCORERS[type(policy)](policy, facts, times)

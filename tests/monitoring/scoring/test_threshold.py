@@ -23,6 +23,18 @@ def policy(**fields):
     return parse_policy({**base, **fields})
 
 
+class Given:
+    """Facts that are one matrix, whatever is asked."""
+
+    def __init__(self, matrix: SignalMatrix):
+        self._matrix = matrix
+
+    def matrix(self, selection, first, stop, memory=0):
+        assert first == self._matrix.first
+        assert stop <= first + self._matrix.minutes
+        return self._matrix
+
+
 def classes(definition, columns, *, covered=None, sampled=None, last_before=NEVER, back=0):
     """Classes of one series; the first evaluation looks at the newest minute of a full lookback.
 
@@ -46,10 +58,11 @@ def classes(definition, columns, *, covered=None, sampled=None, last_before=NEVE
             (np.ones(back, dtype=bool), np.ones(minutes, bool) if covered is None else covered)
         ),
         np.array([last_before], dtype=np.int64),
+        np.array([FIRST], dtype=np.int64),
     )
     begin = FIRST + definition.lookback_minutes + definition.interval
     times = np.arange(begin, FIRST + minutes + 1, definition.interval)
-    scores = score(definition, matrix, times)
+    scores = score(definition, Given(matrix), times)
     text = "".join(
         "?" if unknown else NAMES[int(code)]
         for code, unknown in zip(scores.classes[:, 0], scores.unknown, strict=True)

@@ -1,0 +1,33 @@
+"""Kind ``threshold``: a signal, aggregated over a window, against a condition."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from monitoring.policy.condition import Condition
+from monitoring.policy.signal_policy import MeasuredPolicy
+
+
+class ThresholdPolicy(MeasuredPolicy):
+    """The value breaches where ``condition`` holds, and has recovered where ``recover`` does."""
+
+    kind: Literal["threshold"] = "threshold"
+    condition: Condition
+    recover: Condition | None = Field(
+        default=None, description="a firing alert is over only when this holds (hysteresis)"
+    )
+
+    @property
+    def worst(self) -> np.ufunc:
+        return self.condition.worst
+
+    @property
+    def needs_memory(self) -> bool:
+        if self.signal_definition.kind != "count":
+            return self.no_data != "ok"
+        zero = np.zeros(1)
+        quiet = not self.condition.holds(zero)[0]
+        return not (quiet and (self.recover is None or self.recover.holds(zero)[0]))
