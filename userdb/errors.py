@@ -8,6 +8,7 @@ MonitoringError                     something is wrong; the text says what, wher
 ├── WindowError                     a window that can't be processed
 ├── UserdbUnavailable               userdb can't be reached
 ├── SchemaError                     userdb's schema is older or newer than the code
+├── AlertError                      an alert about which that can't be done
 ├── CollectionError                 a source could not be read
 └── DeliveryError                   a receiver did not take a message; ``permanent`` says if ever
 """
@@ -45,6 +46,10 @@ class UserdbUnavailable(MonitoringError):
 
 class SchemaError(MonitoringError):
     """userdb's schema is missing, older or newer than the code."""
+
+
+class AlertError(MonitoringError):
+    """There is no such alert, or what was asked can't be done about it."""
 
 
 class CollectionError(MonitoringError):

@@ -5,6 +5,7 @@ collect → score_policies → update_alerts → notify
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from userdb.store import Store
 
 if TYPE_CHECKING:
     from monitoring.evaluation import ScoreReport
+    from monitoring.replay import Progress, ReplayReport
 
 __all__ = [
     "AnalysisReport",
@@ -33,6 +35,7 @@ __all__ = [
     "collect",
     "notify",
     "policies_in_use",
+    "replay",
     "score_policies",
     "send_alert",
     "update_alerts",
@@ -101,6 +104,42 @@ def analyze_and_alert(
     scores = score_policies(window, store, now=now, register=register)
     alerts = update_alerts(store, now=now)
     return AnalysisReport(scores, alerts, notify(store, now=now) if send else None)
+
+
+def replay(
+    window: Window,
+    store: Store,
+    *,
+    now: datetime,
+    only: Collection[str] | None = None,
+    todays: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+    send: bool = True,
+) -> tuple[ReplayReport, NotifyReport | None]:
+    """Recompute ``window`` from what userdb holds: see ``monitoring.replay.replay``.
+
+    With ``send``, receivers are told if what is true now changed by it; the second report is None
+    where it did not.
+
+    Raises:
+        WindowError: the window ends after ``now``.
+        PolicyError: there is no folder of policies, or no such policy.
+        ConfigError: the collectors' settings are not valid.
+    """
+    from monitoring import replay as replaying  # pandas, as above
+
+    report = replaying.replay(
+        store,
+        window,
+        now=now,
+        loaded=policies_in_use(),
+        only=only,
+        todays=todays,
+        workers=workers,
+        progress=progress,
+    )
+    return report, notify(store, now=now) if send and report.present_changed else None
 
 
 def catch_up(window: Window, store: Store, collector: str, *, max_catchup: timedelta) -> Window:

@@ -46,5 +46,10 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": _PATTERN, "examples": ["5m", "1h30m"]}),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": _PATTERN}, {"const": 0}],
+            "examples": ["5m", "1h30m"],
+        }
+    ),
 ]

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from monitoring.policy.definition import Policy
-from monitoring.scoring.classes import EvaluationClass, Interval, clip, merge
+from monitoring.scoring.classes import (
+    DAY,
+    EvaluationClass,
+    Interval,
+    Scores,
+    clip,
+    intervals,
+    merge,
+)
 from userdb.models import PolicyScore
-
-#: Intervals end at midnights UTC, so one that reaches past a time begins within a day before it.
-_LONGEST = 24 * 60
+from userdb.series import fingerprint, intern_series
 
 
 def read_evidence(connection: Connection, policy: str, after: int, until: int) -> list[Interval]:
@@ -21,7 +27,7 @@ def read_evidence(connection: Connection, policy: str, after: int, until: int) -
         select(PolicyScore)
         .where(
             PolicyScore.policy == policy,
-            PolicyScore.first_minute > after - _LONGEST,
+            PolicyScore.first_minute > after - DAY,
             PolicyScore.first_minute <= until,
             PolicyScore.last_minute > after,
         )
@@ -39,6 +45,28 @@ def read_evidence(connection: Connection, policy: str, after: int, until: int) -
     ]
 
 
+def store_scores(
+    connection: Connection,
+    policy: Policy,
+    scores: Scores,
+    after: int,
+    until: int,
+    bounds: tuple[int, int | None],
+) -> None:
+    """Make what was scored the evidence of (after, until].
+
+    Args:
+        bounds: the evaluation times that the version rules: see ``replace_evidence``.
+    """
+    labels = [dict(zip(policy.group_labels, group, strict=True)) for group in scores.groups]
+    used = np.flatnonzero(scores.classes.any(axis=0)).tolist()
+    ids = intern_series(connection, "group", (labels[column] for column in used))
+    series = [0] * len(labels)
+    for column in used:
+        series[column] = ids[fingerprint(labels[column])]
+    replace_evidence(connection, policy, intervals(scores, series), after, until, bounds)
+
+
 def replace_evidence(
     connection: Connection,
     policy: Policy,
@@ -47,16 +75,14 @@ def replace_evidence(
     until: int,
     bounds: tuple[int, int | None],
 ) -> None:
-    """Make ``found`` the evidence of (after, until], which lies within one UTC day.
+    """Make ``found`` the evidence of (after, until].
 
     Args:
         bounds: evaluation times that the same version rules, after the first and up to the
-            second: intervals are joined to neighbours within them only.
+            second (None: to this day): intervals are joined to neighbours within them only.
     """
     interval = policy.interval
-    day_after = after // _LONGEST * _LONGEST
-    low = max(day_after, bounds[0])
-    high = day_after + _LONGEST if bounds[1] is None else min(day_after + _LONGEST, bounds[1])
+    low, high = bounds[0], until + DAY if bounds[1] is None else bounds[1]
     old = [
         part
         for part in read_evidence(
@@ -77,14 +103,14 @@ def replace_evidence(
     wanted = {_key(part): part for part in new}
     gone = before - set(wanted)
     if gone:
-        for key in sorted(gone):
-            connection.execute(
-                delete(PolicyScore).where(
-                    PolicyScore.policy == policy.name,
-                    PolicyScore.series_id == key[0],
-                    PolicyScore.first_minute == key[1],
-                )
-            )
+        connection.execute(
+            delete(PolicyScore).where(
+                PolicyScore.policy == policy.name,
+                PolicyScore.series_id == bindparam("the_series"),
+                PolicyScore.first_minute == bindparam("the_first"),
+            ),
+            [{"the_series": key[0], "the_first": key[1]} for key in sorted(gone)],
+        )
     rows = [
         {
             "policy": policy.name,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, Table, func, or_, select
 
 from monitoring.scoring.facts import Selection
-from monitoring.scoring.matrix import SignalMatrix, build_matrix
+from monitoring.scoring.matrix import NEVER, SignalMatrix
+from monitoring.scoring.minutes import FamilyMinutes, lay_out
 from userdb.ledger import covered_minutes
 from userdb.models import Base, Series
 from userdb.read import read_columns
@@ -28,98 +30,135 @@ class UserdbFacts:
 
     def matrix(self, selection: Selection, first: int, stop: int, memory: int = 0) -> SignalMatrix:
         """See ``monitoring.scoring.facts.Facts``."""
-        connection, family = self._connection, selection.family
-        table = Base.metadata.tables[family.table]
-        columns = selection.columns
-        # also those that are long over: when a group was first seen must not depend on the range
-        series = _series(connection, selection, stop)
-        groups = {row.id: row.group for row in series if row.last >= first - memory}
-        first_seen: dict[tuple[str, ...], int] = {}
-        for row in series:
-            first_seen[row.group] = min(row.first, first_seen.get(row.group, row.first))
-        return build_matrix(
-            _rows(self._store, connection, table, columns, groups, first, stop),
-            signals=selection.signals,
-            group_of_series=groups,
-            first=first,
-            stop=stop,
-            covered=covered_minutes(connection, family.collector, first - memory, stop),
-            last_before=_last_samples(connection, table, columns, groups, first, memory),
-            first_seen=first_seen,
-        )
+        minutes = load_minutes(self._store, self._connection, [selection], first, stop, memory)
+        return minutes.matrix(selection, first, stop, memory)
+
+
+def load_minutes(
+    store: Store,
+    connection: Connection,
+    selections: Sequence[Selection],
+    first: int,
+    stop: int,
+    memory: int,
+) -> FamilyMinutes:
+    """The minutes [first, stop) of all that the selections, of one family, look at.
+
+    Coverage and last samples reach back by ``memory`` minutes besides.
+    """
+    family = selections[0].family
+    table = Base.metadata.tables[family.table]
+    gauges = frozenset(
+        name
+        for selection in selections
+        for signal in selection.signals
+        if signal.kind == "gauge"
+        for name in signal.columns
+    )
+    names = list(dict.fromkeys(name for one in selections for name in one.columns))
+    found = _series(connection, selections, stop)
+    series = [one for one in found if one.last >= first - memory]
+    position = {one.id: at for at, one in enumerate(series)}
+    minute, column, rows = _rows(store, connection, table, names, position, first, stop)
+    columns, sampled = lay_out(minute, column, rows, gauges, (stop - first, len(series)))
+    return FamilyMinutes(
+        first,
+        [one.labels for one in series],
+        columns,
+        sampled,
+        covered_minutes(connection, family.collector, first - memory, stop),
+        _last_samples(connection, table, names, position, first, memory),
+        np.array([one.first for one in series], dtype=np.int64),
+        # when a group was first seen must not depend on the range
+        [(one.labels, one.first) for one in found if one.last < first - memory],
+    )
 
 
 @dataclass(frozen=True)
 class _Series:
-    """A series that is selected: its group, and the minutes of its first and last sample ever."""
+    """A series, and the minutes of its first and last sample ever."""
 
     id: int
-    group: tuple[str, ...]
+    labels: dict[str, str]
     first: int
     last: int
 
 
-def _series(connection: Connection, selection: Selection, stop: int) -> list[_Series]:
-    """Each series that is selected and that had a sample before ``stop``."""
+def _series(connection: Connection, selections: Sequence[Selection], stop: int) -> list[_Series]:
+    """Each series that is selected and that had a sample before ``stop``, by labels."""
     rows = connection.execute(
         select(Series.id, Series.labels, Series.first_minute, Series.last_minute).where(
-            Series.family == selection.family.name, Series.first_minute < stop
+            Series.family == selections[0].family.name, Series.first_minute < stop
         )
     )
-    return [
-        _Series(
-            row.id,
-            selection.group(row.labels),
-            row.first_minute,
-            row.last_minute,
-        )
+    found = [
+        _Series(row.id, row.labels, row.first_minute, row.last_minute)
         for row in rows
-        if selection.selects(row.labels)
+        if any(one.selects(row.labels) for one in selections)
     ]
+    return sorted(found, key=lambda one: sorted(one.labels.items()))
+
+
+Values = NDArray[np.float64] | NDArray[np.int64]
 
 
 def _rows(
     store: Store,
     connection: Connection,
     table: Table,
-    columns: Sequence[str],
-    groups: Mapping[int, tuple[str, ...]],
+    names: Sequence[str],
+    position: dict[int, int],
     first: int,
     stop: int,
-) -> pd.DataFrame:
-    if not groups:
-        return pd.DataFrame({name: [] for name in ("minute", "series_id", *columns)}, dtype="int64")
+) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[str, Values]]:
+    """Rows of the range: minute from ``first``, position of the series, and the columns."""
+    if not position:
+        nothing = np.empty(0, dtype=np.int64)
+        return nothing, nothing, dict.fromkeys(names, nothing)
     query: Select[tuple[int, ...]] = select(
-        table.c.minute, table.c.series_id, *(table.c[name] for name in columns)
+        table.c.minute, table.c.series_id, *(table.c[name] for name in names)
     ).where(table.c.minute >= first, table.c.minute < stop)
-    if len(groups) <= _MAX_NAMED_SERIES:
-        query = query.where(table.c.series_id.in_(sorted(groups)))
-    return read_columns(store, query, connection=connection)
+    if len(position) <= _MAX_NAMED_SERIES:
+        query = query.where(table.c.series_id.in_(sorted(position)))
+    frame = read_columns(store, query, connection=connection)
+    rows = {name: frame[name].to_numpy() for name in ("minute", "series_id", *names)}
+    at = np.full(max(*position, rows["series_id"].max(initial=0)) + 1, -1, dtype=np.int64)
+    at[list(position)] = list(position.values())
+    column = at[rows["series_id"]]
+    chosen = column >= 0
+    if not chosen.all():
+        column = column[chosen]
+        rows = {name: values[chosen] for name, values in rows.items()}
+    return rows["minute"] - first, column, {name: rows[name] for name in names}
 
 
 def _last_samples(
     connection: Connection,
     table: Table,
-    columns: Sequence[str],
-    groups: Mapping[int, tuple[str, ...]],
+    names: Sequence[str],
+    position: dict[int, int],
     first: int,
     memory: int,
-) -> dict[tuple[str, ...], int]:
-    """Last minute with a sample in [first - memory, first), of each group that has one."""
-    if not memory or not groups:
-        return {}
-    rows = connection.execute(
-        select(table.c.series_id, func.max(table.c.minute).label("last"))
-        .where(
-            table.c.series_id.in_(sorted(groups)),
-            table.c.minute >= first - memory,
-            table.c.minute < first,
-            or_(*(table.c[name].is_not(None) for name in columns)),
+) -> dict[str, NDArray[np.int64]]:
+    """For each column the last minute with a value in [first - memory, first), by series."""
+    found = {name: np.full(len(position), NEVER) for name in names}
+    if not memory or not position:
+        return found
+    nullable = [name for name in names if table.c[name].nullable]
+    for group in (*([name] for name in nullable), [n for n in names if n not in nullable]):
+        if not group:
+            continue
+        query = (
+            select(table.c.series_id, func.max(table.c.minute))
+            .where(
+                table.c.series_id.in_(sorted(position)),
+                table.c.minute >= first - memory,
+                table.c.minute < first,
+                or_(*(table.c[name].is_not(None) for name in group)),
+            )
+            .group_by(table.c.series_id)
         )
-        .group_by(table.c.series_id)
-    )
-    last: dict[tuple[str, ...], int] = {}
-    for row in rows:
-        group = groups[row.series_id]
-        last[group] = max(last.get(group, row.last), row.last)
-    return last
+        for row in connection.execute(query):
+            for name in group:
+                found[name][position[row[0]]] = row[1]
+    return found

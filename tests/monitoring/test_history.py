@@ -162,7 +162,9 @@ def _tables(store: Store):
     with store.read() as connection:
         return {
             model.__tablename__: connection.execute(
-                select(model.__table__).order_by(*model.__table__.primary_key)
+                select(
+                    *(column for column in model.__table__.columns if column.name != "generation")
+                ).order_by(*model.__table__.primary_key)
             ).all()
             for model in (Alert, AlertTransition, PolicyScore, Evaluation, PolicyState)
         }

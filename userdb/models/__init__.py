@@ -1,12 +1,18 @@
 """Typed tables of userdb, a module an area."""
 
-from userdb.models.alerts import Alert, AlertTransition
+from userdb.models.alerts import Alert, AlertTransition, OperatorAction
 from userdb.models.base import Base
 from userdb.models.collection import Collection, Dirty, Series
 from userdb.models.containers import ContainerSample
 from userdb.models.events import EventMinute, MonitorEvent
 from userdb.models.notifications import Delivery, DeliveryAttempt, NotificationGroup
-from userdb.models.policies import Evaluation, PolicyScore, PolicyState, PolicyVersion
+from userdb.models.policies import (
+    Evaluation,
+    PolicyScore,
+    PolicyState,
+    PolicyVersion,
+    VersionOverride,
+)
 from userdb.models.requests import RequestLog, RequestMinute, SourceFile
 
 __all__ = [
@@ -22,6 +28,7 @@ __all__ = [
     "EventMinute",
     "MonitorEvent",
     "NotificationGroup",
+    "OperatorAction",
     "PolicyScore",
     "PolicyState",
     "PolicyVersion",
@@ -29,4 +36,5 @@ __all__ = [
     "RequestMinute",
     "Series",
     "SourceFile",
+    "VersionOverride",
 ]

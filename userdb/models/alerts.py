@@ -8,7 +8,7 @@ from sqlalchemy import Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from userdb.models.base import TABLE_OPTIONS, Base
-from userdb.types import BigId, Float64, Json, UtcDateTime
+from userdb.types import BigId, Float64, Json, LongText, UtcDateTime
 
 
 class Alert(Base):
@@ -23,6 +23,7 @@ class Alert(Base):
         Index(None, "policy", "active_at"),
         Index(None, "state", "superseded_at"),
         Index(None, "resolved_at"),
+        Index(None, "flapping_at"),
         TABLE_OPTIONS,
     )
 
@@ -37,6 +38,10 @@ class Alert(Base):
     #: null for an episode that never fired
     fired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: since when its series has been flapping, where that began in this episode
+    flapping_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: null while it flaps
+    calm_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: the value when it fired, else when it became active
     value: Mapped[float | None] = mapped_column(Float64)
     #: of the version in force when it became active, rendered with labels and value
@@ -48,6 +53,8 @@ class Alert(Base):
 
 class AlertTransition(Base):
     """A change of an episode's state: true ``at`` event time, known since ``recorded_at``.
+
+    Where both states are equal it is a mark: the reason says that flapping begins or ends.
 
     Rows are never deleted: one that late data made untrue gets ``superseded_at``.
     """
@@ -69,7 +76,29 @@ class AlertTransition(Base):
     #: pending, firing, resolved, inactive
     to_state: Mapped[str] = mapped_column(String(16))
     value: Mapped[float | None] = mapped_column(Float64)
-    #: why: condition, recovered, no data, series gone, policy changed
+    #: condition, recovered, no data, series gone, policy changed, resolved by hand, flapping, calm
     reason: Mapped[str] = mapped_column(String(32))
     recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
     superseded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class OperatorAction(Base):
+    """What an operator did about an episode, and when.
+
+    It is about the series from ``span_from`` to ``at``: the episode as it was known then. So it
+    holds for whatever episodes late data makes of that one.
+    """
+
+    __tablename__ = "operator_action"
+    __table_args__ = (Index(None, "policy", "at"), Index(None, "alert_id"), TABLE_OPTIONS)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    policy: Mapped[str] = mapped_column(String(128))
+    series_id: Mapped[int] = mapped_column(Integer)
+    alert_id: Mapped[str] = mapped_column(String(32))
+    #: acknowledge, unacknowledge, resolve or comment
+    action: Mapped[str] = mapped_column(String(16))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    span_from: Mapped[datetime] = mapped_column(UtcDateTime)
+    author: Mapped[str] = mapped_column(String(255))
+    note: Mapped[str | None] = mapped_column(LongText)

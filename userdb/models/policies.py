@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, String, UniqueConstraint
+from sqlalchemy import Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from userdb.models.base import TABLE_OPTIONS, TIME_ORDERED, Base
@@ -41,9 +41,32 @@ class PolicyState(Base):
     family: Mapped[str] = mapped_column(String(16))
     #: newest evaluation time that was scored
     watermark: Mapped[int | None] = mapped_column(Integer)
+    #: counts its scorings: who read facts before the lock sees whether another came in between
+    generation: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     #: earliest and latest evaluation time whose score changed since the last fold; null when folded
     fold_from: Mapped[int | None] = mapped_column(Integer)
     fold_to: Mapped[int | None] = mapped_column(Integer)
+    #: of a composite: evaluation times in (operands_from, operands_to] whose operands changed
+    #: since it was last scored; null when it is up to date
+    operands_from: Mapped[int | None] = mapped_column(Integer)
+    operands_to: Mapped[int | None] = mapped_column(Integer)
+
+
+class VersionOverride(Base):
+    """A replay asked for this version at the evaluation times in (first_minute, last_minute].
+
+    The newest override of a time holds; where there is none, the version that was in force.
+    """
+
+    __tablename__ = "version_override"
+    __table_args__ = (Index(None, "policy"), TABLE_OPTIONS)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    policy: Mapped[str] = mapped_column(String(128))
+    first_minute: Mapped[int] = mapped_column(Integer)
+    last_minute: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(Integer)
+    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Evaluation(Base):

@@ -9,21 +9,20 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.engine import Row
 
+from monitoring.alerts.state import STATE_ORDER
 from monitoring.policy.annotations import render
-from monitoring.policy.versions import Version, segments
+from monitoring.policy.versions import Timeline
 from userdb.models import Alert, AlertTransition, Series
 from userdb.times import to_minute
 
 _BATCH = 5000
-#: With ``for: 0`` an episode is pending and firing at one time.
-_ORDER = {"inactive": 0, "pending": 1, "firing": 2}
 
 
 def write_episodes(
     connection: Connection,
     policy: str,
     alert_ids: set[str],
-    versions: Sequence[Version],
+    timeline: Timeline,
     now: datetime,
 ) -> None:
     """Bring the alerts of these episodes in line with their current transitions.
@@ -32,14 +31,14 @@ def write_episodes(
     """
     ids = sorted(alert_ids)
     for at in range(0, len(ids), _BATCH):
-        _write(connection, policy, ids[at : at + _BATCH], versions, now)
+        _write(connection, policy, ids[at : at + _BATCH], timeline, now)
 
 
 def _write(
     connection: Connection,
     policy: str,
     ids: Sequence[str],
-    versions: Sequence[Version],
+    timeline: Timeline,
     now: datetime,
 ) -> None:
     transitions: dict[str, list[Row[Any]]] = {}
@@ -50,7 +49,7 @@ def _write(
     ):
         transitions.setdefault(row.alert_id, []).append(row)
     for rows in transitions.values():
-        rows.sort(key=lambda row: (row.at, _ORDER[row.from_state]))
+        rows.sort(key=lambda row: (row.at, STATE_ORDER[row.from_state]))
     labels = {
         row.id: row.labels
         for row in connection.execute(
@@ -65,7 +64,7 @@ def _write(
         connection.execute(update(Alert).where(Alert.id.in_(lost)).values(superseded_at=now))
     new = []
     for alert_id, rows in transitions.items():
-        values = _alert(policy, rows, labels[rows[0].series_id], versions)
+        values = _alert(policy, rows, labels[rows[0].series_id], timeline)
         if alert_id in known:
             connection.execute(
                 update(Alert).where(Alert.id == alert_id).values(**values, superseded_at=None)
@@ -77,14 +76,15 @@ def _write(
 
 
 def _alert(
-    policy: str, rows: Sequence[Row[Any]], labels: dict[str, str], versions: Sequence[Version]
+    policy: str, rows: Sequence[Row[Any]], labels: dict[str, str], timeline: Timeline
 ) -> dict[str, Any]:
     begun = rows[0]
-    times = {row.to_state: row.at for row in rows}
+    times = {row.to_state: row.at for row in rows if row.from_state != row.to_state}
+    marks = {row.reason: row.at for row in rows if row.from_state == row.to_state}
     fired = next((row for row in rows if row.to_state == "firing"), None)
     value = begun.value if fired is None or fired.value is None else fired.value
     minute = to_minute(begun.at)
-    version = next(iter(segments(versions, minute - 1, minute))).version
+    version = timeline.at(minute)
     definition = version.policy
     assert definition is not None  # a removed policy has no breaches
     ended = times.get("resolved") or times.get("inactive")
@@ -97,6 +97,8 @@ def _alert(
         "active_at": begun.at,
         "fired_at": None if fired is None else fired.at,
         "resolved_at": ended,
+        "flapping_at": marks.get("flapping"),
+        "calm_at": marks.get("calm"),
         "value": value,
         "annotations": render(definition.annotations, labels, value),
         "policy_version": version.number,

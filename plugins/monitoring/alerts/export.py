@@ -7,9 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from monitoring.alerts.read import AlertRow, TransitionRow
-
-#: With ``for: 0`` an episode is pending and firing at one time.
-_ORDER = {"inactive": 0, "pending": 1, "firing": 2}
+from monitoring.alerts.state import STATE_ORDER
 
 
 def export_document(
@@ -22,5 +20,5 @@ def export_document(
         for row in history
     ]
     alerts.sort(key=lambda row: (row["active_at"], row["policy"], row["id"]))
-    transitions.sort(key=lambda row: (row["at"], row["alert_id"], _ORDER[row["from_state"]]))
+    transitions.sort(key=lambda row: (row["at"], row["alert_id"], STATE_ORDER[row["from_state"]]))
     return {"alerts": alerts, "transitions": transitions}

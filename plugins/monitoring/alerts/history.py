@@ -7,33 +7,26 @@ what it changes. Transitions that no longer hold are superseded, never deleted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
+from monitoring.alerts.acts import read_resolutions
 from monitoring.alerts.episodes import write_episodes
-from monitoring.alerts.state import (
-    FoldState,
-    Transition,
-    dump_state,
-    end_all,
-    episode_id,
-    fold,
-    load_state,
-)
+from monitoring.alerts.folding import fold_ranges, read_checkpoint, read_evaluated
+from monitoring.alerts.operands import in_order, score_operands, tell_composites
+from monitoring.alerts.state import Transition, dump_state, episode_id
 from monitoring.evidence import read_evidence
-from monitoring.policy.versions import Segment, Version, read_versions, segments
-from monitoring.scoring.classes import EvaluationClass, Interval, clip
+from monitoring.policy.composite import CompositePolicy
+from monitoring.policy.state import lock_policy
+from monitoring.policy.versions import Timeline, current_policies, read_timeline
 from userdb.models import AlertTransition, Evaluation, PolicyState, Series
 from userdb.store import Store
 from userdb.times import from_minute, to_minute
-
-#: Evaluated ranges that are folded per read of evidence: two days of five-minute windows.
-_BATCH = 600
 
 
 @dataclass(frozen=True)
@@ -50,32 +43,32 @@ class AlertReport:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class _Row:
-    """An evaluated range (first, last] and the checkpoint at its end."""
-
-    first: int
-    last: int
-    state: dict[str, Any] | None
-
-
 def update_alerts(store: Store, *, now: datetime) -> AlertReport:
     """Fold what was scored since the last fold into the alert history.
 
-    ``now`` is only recorded: which transitions there are depends on event time alone. A policy
-    that fails is in the report's errors and is folded again next time.
+    Composites come after the policies that they combine, and are scored here: what they look at
+    is these policies' states. ``now`` is only recorded: which transitions there are depends on
+    event time alone. A policy that fails is in the report's errors and is folded again next time.
     """
     with store.read() as connection:
-        names = connection.scalars(
-            select(PolicyState.policy)
-            .where(PolicyState.fold_from.is_not(None))
-            .order_by(PolicyState.policy)
-        ).all()
+        definitions = current_policies(connection)
+        waiting = set(
+            connection.scalars(
+                select(PolicyState.policy).where(
+                    or_(PolicyState.fold_from.is_not(None), PolicyState.operands_from.is_not(None))
+                )
+            )
+        )
+    composites = [one for one in definitions.values() if isinstance(one, CompositePolicy)]
+    waiting |= {one.name for one in composites}
     counts = {"pending": 0, "firing": 0, "resolved": 0, "superseded": 0}
     errors: dict[str, str] = {}
-    for name in names:
+    for name in in_order(definitions):
+        if name not in waiting:
+            continue
+        work = partial(_fold_policy, name=name, composites=composites, now=now)
         try:
-            found = store.write(partial(_fold_policy, name=name, now=now))
+            found = store.write(work)
         except Exception as error:  # one policy never stops the others
             errors[name] = f"{type(error).__name__}: {error}"
             continue
@@ -84,73 +77,40 @@ def update_alerts(store: Store, *, now: datetime) -> AlertReport:
     return AlertReport(**counts, errors=errors)
 
 
-def _fold_policy(connection: Connection, name: str, now: datetime) -> dict[str, int]:
-    lock = connection.execute(
-        select(PolicyState).where(PolicyState.policy == name).with_for_update()
-    ).one()
+def _fold_policy(
+    connection: Connection, name: str, composites: Sequence[CompositePolicy], now: datetime
+) -> dict[str, int]:
+    lock = lock_policy(connection, name)
+    timeline = read_timeline(connection, name)
+    if lock.operands_from is not None:
+        score_operands(connection, name, timeline)
+        lock = lock_policy(connection, name)
     if lock.fold_from is None:
         return {}
-    versions = read_versions(connection, name)
-    after, states = _checkpoint(connection, name, lock.fold_from)
+    after, states = read_checkpoint(connection, name, lock.fold_from)
     begin = after
+    acts = read_resolutions(connection, name)
     transitions: list[Transition] = []
     done = False
-    while not done:
-        rows = _evaluated_after(connection, name, after)
-        if not rows:
-            break
-        evidence = read_evidence(connection, name, after, rows[-1].last)
+    while not done and (ranges := read_evaluated(connection, name, after)):
+        evidence = read_evidence(connection, name, after, ranges[-1].last)
         checkpoints: list[dict[str, Any]] = []
-        for row in rows:
-            states, found = _fold_row(versions, states, evidence, after, row)
+        for one, end, found in fold_ranges(timeline, states, after, ranges, evidence, acts):
             transitions += found
-            after = row.last
+            states, after = end, one.last
             state = dump_state(states)
-            if state == row.state:
-                done = row.last >= lock.fold_to
-            else:
-                checkpoints.append({"the_policy": name, "the_minute": row.last, "state": state})
-            if done:
+            if state != one.state:
+                checkpoints.append({"the_policy": name, "the_minute": one.last, "state": state})
+            elif one.last >= lock.fold_to:
+                done = True
                 break
         _write_checkpoints(connection, checkpoints)
-    changes = _reconcile(connection, name, transitions, begin, after, versions, now)
+    changes = _reconcile(connection, name, transitions, begin, after, timeline, now)
+    tell_composites(connection, name, composites, lock.fold_from, after)
     connection.execute(
         update(PolicyState).where(PolicyState.policy == name).values(fold_from=None, fold_to=None)
     )
     return changes
-
-
-def _checkpoint(connection: Connection, name: str, fold_from: int) -> tuple[int, FoldState]:
-    """The last evaluated range that ended by ``fold_from``: its end and the state there."""
-    row = connection.execute(
-        select(Evaluation.last_minute, Evaluation.state)
-        .where(
-            Evaluation.policy == name,
-            Evaluation.last_minute <= fold_from,
-            Evaluation.state.is_not(None),
-        )
-        .order_by(Evaluation.last_minute.desc())
-        .limit(1)
-    ).one_or_none()
-    if row is not None:
-        return row.last_minute, load_state(row.state)
-    first = connection.scalar(
-        select(Evaluation.first_minute)
-        .where(Evaluation.policy == name)
-        .order_by(Evaluation.last_minute)
-        .limit(1)
-    )
-    return (fold_from if first is None else first), {}
-
-
-def _evaluated_after(connection: Connection, name: str, after: int) -> list[_Row]:
-    rows = connection.execute(
-        select(Evaluation.first_minute, Evaluation.last_minute, Evaluation.state)
-        .where(Evaluation.policy == name, Evaluation.last_minute > after)
-        .order_by(Evaluation.last_minute)
-        .limit(_BATCH)
-    )
-    return [_Row(row.first_minute, row.last_minute, row.state) for row in rows]
 
 
 def _write_checkpoints(connection: Connection, checkpoints: Sequence[dict[str, Any]]) -> None:
@@ -166,71 +126,24 @@ def _write_checkpoints(connection: Connection, checkpoints: Sequence[dict[str, A
         )
 
 
-def _fold_row(
-    versions: Sequence[Version],
-    states: FoldState,
-    evidence: Sequence[Interval],
-    after: int,
-    row: _Row,
-) -> tuple[FoldState, list[Transition]]:
-    """Fold (after, row.last]; what lies before row.first was not evaluated: unknown."""
-    transitions: list[Transition] = []
-    for part in segments(versions, after, row.last):
-        if part.starts_at == part.after and _breaks_identity(versions, part.version):
-            transitions += end_all(states, part.after + 1, "policy changed")
-            states = {}
-        policy = part.version.policy
-        if policy is None:
-            continue
-        clipped = [
-            piece
-            for one in evidence
-            if one.last > part.after
-            and one.first <= part.until
-            and (piece := clip(one, part.after, part.until, policy.interval)) is not None
-        ]
-        unknown = [
-            (one.first, one.last)
-            for one in clipped
-            if one.evaluation_class is EvaluationClass.UNKNOWN
-        ]
-        unknown += _unevaluated(part, row.first, policy.interval)
-        states, found = fold(policy, states, clipped, sorted(unknown), part.after, part.until)
-        transitions += found
-    return states, transitions
-
-
-def _unevaluated(part: Segment, first: int, interval: int) -> Iterator[tuple[int, int]]:
-    """Evaluation times of the segment up to ``first``, as a span."""
-    low = (part.after // interval + 1) * interval
-    high = min(first, part.until) // interval * interval
-    if low <= high:
-        yield low, high
-
-
-def _breaks_identity(versions: Sequence[Version], version: Version) -> bool:
-    index = versions.index(version)
-    if index == 0:
-        return False
-    before = versions[index - 1].policy
-    if before is None or version.policy is None:
-        return True
-    return before.identity != version.policy.identity
-
-
 def _reconcile(
     connection: Connection,
     name: str,
     transitions: Sequence[Transition],
     after: int,
     until: int,
-    versions: Sequence[Version],
+    timeline: Timeline,
     now: datetime,
 ) -> dict[str, int]:
     """Make ``transitions`` the current ones of the times in (after, until]."""
     marks = _fingerprints(connection, {one.series for one in transitions})
     wanted = {
-        (episode_id(name, marks[one.series], one.active), one.at, one.from_state, one.to_state): one
+        (
+            episode_id(name, marks[one.series], one.active),
+            one.at,
+            one.from_state,
+            one.to_state,
+        ): one
         for one in transitions
     }
     rows = connection.execute(
@@ -276,11 +189,12 @@ def _reconcile(
     if new:
         connection.execute(insert(AlertTransition), new)
         affected.update(key[0] for key in wanted)
-    write_episodes(connection, name, affected, versions, now)
+    write_episodes(connection, name, affected, timeline, now)
     return {
-        "pending": sum(row["to_state"] == "pending" for row in new),
-        "firing": sum(row["to_state"] == "firing" for row in new),
-        "resolved": sum(row["to_state"] == "resolved" for row in new),
+        **{
+            state: sum(row["to_state"] == state != row["from_state"] for row in new)
+            for state in ("pending", "firing", "resolved")
+        },
         "superseded": len(stale),
     }
 

@@ -25,6 +25,8 @@ class AlertRow:
     active_at: datetime
     fired_at: datetime | None
     resolved_at: datetime | None
+    flapping_at: datetime | None
+    calm_at: datetime | None
     value: float | None
     annotations: dict[str, str]
     policy_version: int
@@ -56,6 +58,8 @@ _ALERT: Select[*tuple[Any, ...]] = select(
     Alert.active_at,
     Alert.fired_at,
     Alert.resolved_at,
+    Alert.flapping_at,
+    Alert.calm_at,
     Alert.value,
     Alert.annotations,
     Alert.policy_version,

@@ -1,4 +1,4 @@
-"""Gauges are sampled now and then: a window shorter than that would mostly see nothing."""
+"""Samples are taken now and then: a window shorter than that would mostly see nothing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import timedelta
 
 from monitoring.duration import format_duration
 from monitoring.policy.loader import Policies
-from monitoring.policy.signal_policy import MeasuredPolicy
+from monitoring.policy.signal_policy import WindowPolicy
 from userdb.errors import PolicyError
 
 
 def refuse_short_windows(loaded: Policies, cadences: Mapping[str, timedelta]) -> Policies:
-    """``loaded`` without the policies over a gauge whose window is shorter than its cadence.
+    """``loaded`` without the policies that expect samples in a window shorter than their cadence.
 
     They are among the errors instead, and keep the definition that they had.
 
@@ -28,8 +28,8 @@ def refuse_short_windows(loaded: Policies, cadences: Mapping[str, timedelta]) ->
             f"{policy.signal}; make the window longer, or collect more often"
         )
         for policy in loaded.policies
-        if isinstance(policy, MeasuredPolicy)
-        and policy.signal_definition.kind == "gauge"
+        if isinstance(policy, WindowPolicy)
+        and policy.expects_samples
         and policy.window < cadences.get(policy.family.name, timedelta(0))
     }
     return replace(

@@ -47,6 +47,11 @@ class Condition:
             result: NDArray[np.bool_] = _UFUNCS[self.operator](values, self.bound)
         return result & ~np.isnan(values)
 
+    def rests_at_zero(self, recover: Condition | None) -> bool:
+        """Whether zero is neither a breach nor, by the recovery condition, short of recovery."""
+        zero = np.zeros(1)
+        return not self.holds(zero)[0] and (recover is None or bool(recover.holds(zero)[0]))
+
     @property
     def worst(self) -> np.ufunc:
         """np.fmin where lower values are worse, else np.fmax."""

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from monitoring.policy.absence import AbsencePolicy
+from monitoring.policy.cardinality import CardinalityPolicy
+from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.definition import Policy
+from monitoring.policy.new_value import NewValuePolicy
 from monitoring.policy.threshold import ThresholdPolicy
 from monitoring.signals import CATALOGUE, Catalogue
 
 KINDS: dict[str, type[Policy]] = {}
+#: The kind of a policy that doesn't say.
+DEFAULT_KIND = "threshold"
 
 
 def register_kind(model: type[Policy]) -> None:
@@ -21,6 +27,10 @@ def register_kind(model: type[Policy]) -> None:
 
 
 register_kind(ThresholdPolicy)
+register_kind(CompositePolicy)
+register_kind(AbsencePolicy)
+register_kind(NewValuePolicy)
+register_kind(CardinalityPolicy)
 
 
 def parse_policy(data: Mapping[str, Any], catalogue: Catalogue = CATALOGUE) -> Policy:
@@ -33,7 +43,7 @@ def parse_policy(data: Mapping[str, Any], catalogue: Catalogue = CATALOGUE) -> P
         pydantic.ValidationError: a field is not valid.
         ValueError: an unknown kind.
     """
-    kind = data.get("kind", "threshold")
+    kind = data.get("kind", DEFAULT_KIND)
     if kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r}; known are {', '.join(sorted(KINDS))}")
     return KINDS[kind].model_validate(dict(data), context={"catalogue": catalogue})

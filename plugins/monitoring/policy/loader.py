@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from monitoring.policy.composition import join_composites
 from monitoring.policy.definition import Policy
 from monitoring.policy.kinds import parse_policy
+from monitoring.signals import CATALOGUE, Catalogue
 from monitoring.yaml_source import Locate, invalid, load_yaml
 from userdb.errors import PolicyError
 
@@ -40,22 +42,44 @@ def policies_path() -> Path:
     return Path(include.__path__[0]) / "policies"
 
 
-def load_policies(path: Path | str | None = None) -> Policies:
+def load_policies(path: Path | str | None = None, catalogue: Catalogue = CATALOGUE) -> Policies:
     """Read ``*.yaml`` and ``*.yml`` directly in the folder, or the one file, at ``path``.
+
+    Args:
+        catalogue: where signals are looked up.
 
     Raises:
         PolicyError: there is no such folder or file.
     """
-    root = policies_path() if path is None else Path(path)
+    return _load(_files(policies_path() if path is None else Path(path)), catalogue)
+
+
+def load_valid_policies(
+    paths: Iterable[Path], catalogue: Catalogue = CATALOGUE
+) -> tuple[Policy, ...]:
+    """The policies of all these files and folders, by name; all of them must be valid.
+
+    Raises:
+        PolicyError: what is wrong with them, a line each; or there is no such folder or file.
+    """
+    loaded = _load([file for path in paths for file in _files(path)], catalogue)
+    if loaded.errors:
+        raise PolicyError("\n".join(str(error) for error in loaded.errors))
+    return loaded.policies
+
+
+def _files(root: Path) -> list[Path]:
     if root.is_file():
-        files = [root]
-    elif root.is_dir():
-        files = sorted(file for file in root.iterdir() if file.suffix in (".yaml", ".yml"))
-    else:
-        raise PolicyError(
-            f"{root}: there is no such file or folder of policies; "
-            "set MONITORING_POLICIES to one that exists"
-        )
+        return [root]
+    if root.is_dir():
+        return sorted(file for file in root.iterdir() if file.suffix in (".yaml", ".yml"))
+    raise PolicyError(
+        f"{root}: there is no such file or folder of policies; "
+        "set MONITORING_POLICIES to one that exists"
+    )
+
+
+def _load(files: Sequence[Path], catalogue: Catalogue) -> Policies:
     found: dict[str, tuple[Policy, str]] = {}
     errors: list[PolicyError] = []
     broken: set[str] = set()
@@ -71,7 +95,7 @@ def load_policies(path: Path | str | None = None) -> Policies:
             where = f"{file}:{locate(('policies', index))}"
             name = entry.get("name") if isinstance(entry, dict) else None
             try:
-                policy = _policy(file, locate, index, entry)
+                policy = _policy(file, locate, index, entry, catalogue)
                 if policy.name in found:
                     raise PolicyError(
                         f"{where}: policies[{index}].name: the name {policy.name!r} is taken by "
@@ -84,8 +108,12 @@ def load_policies(path: Path | str | None = None) -> Policies:
                     broken.add(name)
                 else:
                     unreadable = True
-    policies = tuple(found[name][0] for name in sorted(found))
-    return Policies(policies, tuple(errors), frozenset(broken - set(found)), unreadable)
+    valid, refused = join_composites({name: policy for name, (policy, _) in found.items()})
+    for name, why in refused.items():
+        errors.append(PolicyError(f"{found[name][1]}: policy {name}: {why}"))
+        broken.add(name)
+    policies = tuple(valid[name] for name in sorted(valid))
+    return Policies(policies, tuple(errors), frozenset(broken - set(valid)), unreadable)
 
 
 def _entries(file: Path) -> tuple[Sequence[Any], Locate]:
@@ -104,12 +132,12 @@ def _entries(file: Path) -> tuple[Sequence[Any], Locate]:
     return entries, locate
 
 
-def _policy(file: Path, locate: Locate, index: int, entry: Any) -> Policy:
+def _policy(file: Path, locate: Locate, index: int, entry: Any, catalogue: Catalogue) -> Policy:
     at = ("policies", index)
     if not isinstance(entry, dict):
         raise PolicyError(f"{file}:{locate(at)}: policies[{index}]: must be a mapping of fields")
     try:
-        return parse_policy(entry)
+        return parse_policy(entry, catalogue)
     except ValidationError as error:
         raise invalid(file, locate, error, PolicyError, at) from None
     except ValueError as error:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from monitoring.duration import Duration
 from monitoring.policy.definition import (
@@ -16,7 +24,7 @@ from monitoring.policy.definition import (
     at_least_a_minute,
     whole_minutes,
 )
-from monitoring.signals import CATALOGUE, Aggregate, Catalogue, Family, Signal
+from monitoring.signals import CATALOGUE, SIGNALS, Aggregate, Catalogue, Family, Signal
 
 
 class SeriesPolicy(Policy):
@@ -57,7 +65,7 @@ class SeriesPolicy(Policy):
         if len(families) > 1:
             raise ValueError(f"signals of one policy are of one family, not {', '.join(families)}")
         known = self.family.labels
-        for field, names in (("by", self.by or ()), ("where", tuple(self.where))):
+        for field, names in self.named_labels.items():
             for name in names:
                 if name not in known:
                     raise ValueError(
@@ -75,6 +83,11 @@ class SeriesPolicy(Policy):
             ValueError: one that the catalogue does not have.
         """
         raise NotImplementedError
+
+    @property
+    def named_labels(self) -> Mapping[str, Iterable[str]]:
+        """Fields that name labels, and which; the signals must have them."""
+        return {"by": self.by or (), "where": self.where}
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -132,7 +145,7 @@ class SeriesPolicy(Policy):
 class SignalPolicy(SeriesPolicy):
     """A policy over one signal."""
 
-    signal: str
+    signal: Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(SIGNALS)})]
 
     @field_validator("signal")
     @classmethod
@@ -149,14 +162,49 @@ class SignalPolicy(SeriesPolicy):
         return self.signals[0]
 
 
-class MeasuredPolicy(SignalPolicy):
-    """A policy that compares one value an evaluation: the signal, aggregated over a window.
-
-    The value at evaluation time t is the aggregate over the minutes that end in
-    (t - delay - window, t - delay].
-    """
+class WindowPolicy(SignalPolicy):
+    """A policy that looks at the minutes that end in (t - delay - window, t - delay]."""
 
     window: Duration = timedelta(minutes=5)
+
+    @field_validator("window")
+    @classmethod
+    def _window(cls, value: timedelta) -> timedelta:
+        return at_least_a_minute(value)
+
+    @property
+    def window_minutes(self) -> int:
+        return self.window // MINUTE
+
+    @property
+    def lookback_minutes(self) -> int:
+        return self.window_minutes + self.delay_minutes
+
+    @property
+    def expects_samples(self) -> bool:
+        """Whether a window without a sample means something, so that it must not be shorter than
+        the time between two samples."""
+        return True
+
+
+class CoveredPolicy(WindowPolicy):
+    """A policy that knows nothing where its window is not covered for the most part."""
+
+    min_coverage: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="share of the window that must be covered; default 1 up to 15m, else 0.9",
+    )
+
+    @property
+    def coverage_needed(self) -> float:
+        if self.min_coverage is not None:
+            return self.min_coverage
+        return coverage_needed(self.window_minutes)
+
+
+class MeasuredPolicy(CoveredPolicy):
+    """A policy that compares one value an evaluation: the signal, aggregated over its window."""
+
     aggregate: Aggregate | None = Field(
         default=None, description="over time; default sum for counts, avg for gauges"
     )
@@ -167,15 +215,6 @@ class MeasuredPolicy(SignalPolicy):
         default=1,
         description="fewer requests (ratio, quantile) or samples (gauge) in the window: no value",
     )
-    min_coverage: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=None,
-        description="share of the window that must be covered; default 1 up to 15m, else 0.9",
-    )
-
-    @field_validator("window")
-    @classmethod
-    def _window(cls, value: timedelta) -> timedelta:
-        return at_least_a_minute(value)
 
     def find_signals(self, catalogue: Catalogue) -> Iterable[Signal]:
         return (catalogue.find(self.signal, self.aggregate),)
@@ -199,18 +238,16 @@ class MeasuredPolicy(SignalPolicy):
         return self
 
     @property
-    def window_minutes(self) -> int:
-        return self.window // MINUTE
+    def expects_samples(self) -> bool:
+        return self.signal_definition.kind == "gauge"
 
-    @property
-    def lookback_minutes(self) -> int:
-        return self.window_minutes + self.delay_minutes
 
-    @property
-    def coverage_needed(self) -> float:
-        if self.min_coverage is not None:
-            return self.min_coverage
-        return coverage_needed(self.window_minutes)
+def matches(patterns: str | list[str], text: str) -> bool:
+    """Whether the pattern, or one of them, with * and ?, matches all of ``text``."""
+    return any(
+        fnmatchcase(text, pattern)
+        for pattern in ([patterns] if isinstance(patterns, str) else patterns)
+    )
 
 
 def coverage_needed(minutes: int) -> float:

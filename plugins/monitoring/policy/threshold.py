@@ -28,6 +28,4 @@ class ThresholdPolicy(MeasuredPolicy):
     def needs_memory(self) -> bool:
         if self.signal_definition.kind != "count":
             return self.no_data != "ok"
-        zero = np.zeros(1)
-        quiet = not self.condition.holds(zero)[0]
-        return not (quiet and (self.recover is None or self.recover.holds(zero)[0]))
+        return not self.condition.rests_at_zero(self.recover)

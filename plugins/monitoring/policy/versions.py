@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from monitoring.policy.definition import Policy
 from monitoring.policy.kinds import parse_policy, stored_form
 from monitoring.policy.loader import Policies
-from userdb.models import PolicyState, PolicyVersion
+from userdb.models import PolicyState, PolicyVersion, VersionOverride
 from userdb.times import to_minute
 
 #: A minute before all others: the first version rules all times before it too.
@@ -30,22 +30,86 @@ class Version:
 
 @dataclass(frozen=True)
 class Segment:
-    """Evaluation times in (after, until] that one version rules; ``starts_at`` is when it began."""
+    """Evaluation times in (after, until] that one version rules.
+
+    It began to rule at ``starts``, taking over from ``before`` (None: it rules from the
+    beginning), and rules until ``ends`` (None: to this day).
+    """
 
     after: int
     until: int
     version: Version
-    starts_at: int
+    starts: int
+    ends: int | None
+    before: Version | None
+
+    @property
+    def breaks_identity(self) -> bool:
+        """Whether the series of the version before end here: other series, or no policy."""
+        if self.before is None or self.starts != self.after:
+            return False
+        old, new = self.before.policy, self.version.policy
+        return old is None or new is None or old.identity != new.identity
 
 
-def read_versions(connection: Connection, policy: str) -> list[Version]:
-    """All versions of a policy, oldest first."""
+class Timeline:
+    """Which version of a policy rules when: the versions, and what replays asked for instead.
+
+    Args:
+        versions: oldest first; the first rules all times before it too.
+        overrides: (after, until, version number) of evaluation times, oldest first; later ones
+            win.
+    """
+
+    def __init__(
+        self, versions: Sequence[Version], overrides: Sequence[tuple[int, int, int]] = ()
+    ) -> None:
+        self.versions = tuple(versions)
+        starts = {_ALWAYS, *(one.effective for one in self.versions[1:])}
+        for after, until, _ in overrides:
+            starts |= {after, until}
+        self._spans: list[tuple[int, Version]] = []
+        for start in sorted(starts):
+            version = self._ruling(start, overrides)
+            if not self._spans or self._spans[-1][1] is not version:
+                self._spans.append((start, version))
+
+    def _ruling(self, start: int, overrides: Sequence[tuple[int, int, int]]) -> Version:
+        """What rules the first evaluation time after ``start``."""
+        for after, until, number in reversed(overrides):
+            if after <= start < until:
+                return next(one for one in self.versions if one.number == number)
+        ruling = [one for one in self.versions[1:] if one.effective <= start]
+        return ruling[-1] if ruling else self.versions[0]
+
+    @property
+    def policies(self) -> list[Policy]:
+        """Every definition that it has had."""
+        return [one.policy for one in self.versions if one.policy is not None]
+
+    def at(self, minute: int) -> Version:
+        """The version that rules the evaluation time ``minute``."""
+        return next(iter(self.segments(minute - 1, minute))).version
+
+    def segments(self, after: int, until: int) -> Iterator[Segment]:
+        """Split (after, until] by the version that rules."""
+        for index, (starts, version) in enumerate(self._spans):
+            last = index + 1 == len(self._spans)
+            ends = None if last else self._spans[index + 1][0]
+            low, high = max(after, starts), until if ends is None else min(until, ends)
+            if low < high:
+                before = self._spans[index - 1][1] if index else None
+                yield Segment(low, high, version, starts, ends, before)
+
+
+def read_timeline(connection: Connection, policy: str) -> Timeline:
+    """The versions of a policy, and what replays asked for instead of them."""
     rows = connection.execute(
         select(PolicyVersion.version, PolicyVersion.effective_minute, PolicyVersion.definition)
         .where(PolicyVersion.policy == policy)
         .order_by(PolicyVersion.version)
     )
-    return [
+    versions = [
         Version(
             row.version,
             row.effective_minute,
@@ -53,6 +117,12 @@ def read_versions(connection: Connection, policy: str) -> list[Version]:
         )
         for row in rows
     ]
+    overrides = connection.execute(
+        select(VersionOverride.first_minute, VersionOverride.last_minute, VersionOverride.version)
+        .where(VersionOverride.policy == policy)
+        .order_by(VersionOverride.id)
+    )
+    return Timeline(versions, [(row[0], row[1], row[2]) for row in overrides])
 
 
 def current_policies(
@@ -68,16 +138,6 @@ def current_policies(
     return {
         row.policy: None if row.definition is None else parse_policy(row.definition) for row in rows
     }
-
-
-def segments(versions: Sequence[Version], after: int, until: int) -> Iterator[Segment]:
-    """Split (after, until] by the version in force. Times before the first version use it."""
-    for index, version in enumerate(versions):
-        starts = version.effective if index else _ALWAYS
-        ends = versions[index + 1].effective if index + 1 < len(versions) else until
-        low, high = max(after, starts), min(until, ends)
-        if low < high:
-            yield Segment(low, high, version, starts)
 
 
 def register_policies(

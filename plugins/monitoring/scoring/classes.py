@@ -38,10 +38,11 @@ class Scores:
         times: evaluation times in minutes since 1970 UTC, ascending, ``interval`` apart; (T,).
         interval: minutes between evaluations.
         groups: label set of each series, as values of the policy's group labels; length G.
-        classes: EvaluationClass values, int8; (T, G). No series has UNKNOWN: see ``unknown``.
+        classes: EvaluationClass values, int8; (T, G). UNKNOWN is what is unknown of that series
+            alone; see ``unknown``.
         values: the signal's value, NaN where there is none, float64; (T, G).
-        unknown: evaluations that were not covered, bool; (T,). Classes there hold nothing but
-            GONE.
+        unknown: evaluations at which series are unknown unless their class says otherwise, bool;
+            (T,). CLEAR says nothing.
     """
 
     times: NDArray[np.int64]
@@ -66,15 +67,37 @@ class Interval:
     values: NDArray[np.float64]
 
 
+#: An interval's evaluation times lie within one UTC day, which ends with midnight's evaluation:
+#: so one that touches a time is found within a day before it.
+DAY = 24 * 60
+
+
+def day_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The day of each evaluation time, counted from 1970; midnight's belongs to the one before."""
+    return (times - 1) // DAY
+
+
+def evaluation_times(interval: int, after: int, until: int) -> NDArray[np.int64]:
+    """The times on the grid of ``interval`` minutes in (after, until], ascending; (T,)."""
+    return np.arange((after // interval + 1) * interval, until + 1, interval, dtype=np.int64)
+
+
 _NO_VALUES: NDArray[np.float64] = np.empty(0, dtype=np.float64)
 _WITH_VALUES = (EvaluationClass.BREACH, EvaluationClass.BETWEEN)
 
 
-def runs(codes: NDArray[np.int8]) -> Iterator[tuple[int, int, int]]:
-    """Maximal runs of equal codes as (start, stop, code), stop exclusive; zeros are left out."""
+def runs(
+    codes: NDArray[np.int8], cuts: NDArray[np.int64] | None = None
+) -> Iterator[tuple[int, int, int]]:
+    """Maximal runs of equal codes as (start, stop, code), stop exclusive; zeros are left out.
+
+    Runs end at ``cuts`` too: indices at which new ones begin.
+    """
     if not codes.any():
         return
     edges = np.flatnonzero(np.diff(codes)) + 1
+    if cuts is not None and len(cuts):
+        edges = np.union1d(edges, cuts)
     starts = np.concatenate(([0], edges))
     stops = np.concatenate((edges, [len(codes)]))
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
@@ -83,12 +106,14 @@ def runs(codes: NDArray[np.int8]) -> Iterator[tuple[int, int, int]]:
 
 
 def intervals(scores: Scores, series_ids: Sequence[int]) -> list[Interval]:
-    """Scores as maximal intervals per series; unknown once, as series 0.
+    """Scores as intervals per series; unknown once, as series 0. Those of one UTC day are maximal.
 
     ``series_ids`` has the id of each group.
     """
     found: list[Interval] = []
-    for start, stop, _ in runs(scores.unknown.astype(np.int8)):
+    days = day_of(scores.times)
+    cuts = np.flatnonzero(np.diff(days)) + 1
+    for start, stop, _ in runs(scores.unknown.astype(np.int8), cuts):
         found.append(
             Interval(
                 0,
@@ -99,7 +124,7 @@ def intervals(scores: Scores, series_ids: Sequence[int]) -> list[Interval]:
             )
         )
     for column in np.flatnonzero(scores.classes.any(axis=0)).tolist():
-        for start, stop, code in runs(scores.classes[:, column]):
+        for start, stop, code in runs(scores.classes[:, column], cuts):
             kind = EvaluationClass(code)
             values = scores.values[start:stop, column].copy()
             found.append(
@@ -115,7 +140,7 @@ def intervals(scores: Scores, series_ids: Sequence[int]) -> list[Interval]:
 
 
 def merge(parts: Sequence[Interval], interval: int) -> list[Interval]:
-    """Join touching intervals of one series and class, so that stored ones are maximal."""
+    """Join touching intervals of one series, class and day, so that stored ones are maximal."""
     merged: list[Interval] = []
     for part in sorted(parts, key=lambda item: (item.series, item.first)):
         before = merged[-1] if merged else None
@@ -125,6 +150,7 @@ def merge(parts: Sequence[Interval], interval: int) -> list[Interval]:
             and before.evaluation_class is part.evaluation_class
             and before.evaluation_class is not EvaluationClass.GONE
             and before.last + interval == part.first
+            and (before.first - 1) // DAY == (part.first - 1) // DAY
         ):
             merged[-1] = Interval(
                 before.series,

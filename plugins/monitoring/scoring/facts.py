@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Protocol
 
-from monitoring.policy.signal_policy import SeriesPolicy
+from monitoring.policy.signal_policy import SeriesPolicy, matches
 from monitoring.scoring.matrix import SignalMatrix
 from monitoring.signals import Family, Signal
 
@@ -42,13 +41,7 @@ class Selection:
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether ``where`` asks for a series with ``labels``."""
-        return all(
-            any(
-                fnmatchcase(labels.get(name, ""), pattern)
-                for pattern in ([patterns] if isinstance(patterns, str) else patterns)
-            )
-            for name, patterns in self.where.items()
-        )
+        return all(matches(patterns, labels.get(name, "")) for name, patterns in self.where.items())
 
 
 class Facts(Protocol):

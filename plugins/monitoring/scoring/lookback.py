@@ -38,6 +38,9 @@ class Lookback:
         self._coverage_offset = reach
         self.covered: NDArray[np.bool_] = matrix.covered[reach:]
         self._all_covered = bool(self.covered.all())
+        self._running: NDArray[np.int64] = np.concatenate(
+            ([0], np.cumsum(matrix.covered, dtype=np.int64))
+        )
 
     @classmethod
     def read(
@@ -81,10 +84,35 @@ class Lookback:
 
     def unknown(self, needed: float) -> NDArray[np.bool_]:
         """Evaluations whose newest minute is not covered, or less than ``needed`` of all; (T,)."""
-        total = np.concatenate(([0], np.cumsum(self.covered)))
-        share = (total[self.newest + 1] - total[self.newest + 1 - self.window]) / self.window
+        share = self.covered_within(self.window) / self.window
         result: NDArray[np.bool_] = ~self.covered[self.newest] | (share < needed)
         return result
+
+    def covered_within(self, minutes: int) -> NDArray[np.int64]:
+        """How many of the last ``minutes`` minutes are covered, as far back as is told; (T,)."""
+        stop = self.newest + self._coverage_offset + 1
+        result: NDArray[np.int64] = (
+            self._running[stop] - self._running[np.maximum(stop - minutes, 0)]
+        )
+        return result
+
+    def since_sample(self, earlier: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Minutes since each series' last sample, ``earlier`` minutes before each evaluation:
+        those that were covered, and all on the clock; each (T, G), int64.
+
+        Of a series without a sample, or with one before what is told, the clock says more than
+        was looked back at.
+        """
+        matrix = self.matrix
+        newest = self.newest - earlier
+        before = matrix.last_before[np.newaxis, :] - matrix.first
+        steps = np.arange(matrix.minutes, dtype=np.int64)[:, np.newaxis]
+        last = np.maximum.accumulate(np.where(matrix.sampled, steps, before), axis=0)
+        at = np.where(newest[:, np.newaxis] >= 0, last[np.maximum(newest, 0)], before)
+        reach = len(self._running) - 1
+        now = self._running[np.clip(newest + self._coverage_offset + 1, 0, reach)]
+        then = self._running[np.clip(at + self._coverage_offset + 1, 0, reach)]
+        return now[:, np.newaxis] - then, newest[:, np.newaxis] - at
 
     def sum(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over the covered minutes of each lookback; (T, G)."""
@@ -159,27 +187,13 @@ class Lookback:
         if forget is None:
             classes[unknown] = EvaluationClass.CLEAR
             return
-        lives, lived = self._alive(forget, 0), self._alive(forget, interval)
+        lives, lived = self.alive(forget), self.alive(forget, interval)
         classes[~lives] = EvaluationClass.CLEAR
         classes[unknown] = EvaluationClass.CLEAR
         classes[lived & ~lives] = EvaluationClass.GONE
 
-    def _alive(self, forget: int, earlier: int) -> NDArray[np.bool_]:
+    def alive(self, forget: int, earlier: int = 0) -> NDArray[np.bool_]:
         """Whether each series lives ``earlier`` minutes before each evaluation; (T, G)."""
-        matrix = self.matrix
-        newest = self.newest - earlier
-        steps = np.arange(matrix.minutes, dtype=np.int64)[:, np.newaxis]
-        seen = np.where(matrix.sampled, steps, matrix.last_before[np.newaxis, :] - matrix.first)
-        last = np.maximum.accumulate(seen, axis=0) if matrix.minutes else seen
-        at = np.where(
-            newest[:, np.newaxis] >= 0,
-            last[np.maximum(newest, 0)],
-            matrix.last_before[np.newaxis, :] - matrix.first,
-        )
-        covered = np.concatenate(([0], np.cumsum(matrix.covered)))
-        now = covered[np.clip(newest + self._coverage_offset + 1, 0, len(covered) - 1)]
-        then = covered[np.clip(at + self._coverage_offset + 1, 0, len(covered) - 1)]
-        quiet = now[:, np.newaxis] - then
-        clock = newest[:, np.newaxis] - at
+        quiet, clock = self.since_sample(earlier)
         result: NDArray[np.bool_] = (quiet < forget) & (clock <= 2 * forget)
         return result

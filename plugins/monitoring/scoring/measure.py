@@ -1,14 +1,27 @@
-"""The value that a policy compares: its signal, aggregated over each lookback."""
+"""The value that a policy compares, its signal aggregated over each lookback, and how it does."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitoring.policy.condition import Condition
 from monitoring.policy.signal_policy import MeasuredPolicy
+from monitoring.scoring.classes import EvaluationClass
 from monitoring.scoring.lookback import Lookback
 from monitoring.scoring.quantile import histogram_quantile
 from userdb.latency import LATENCY_BOUNDS_MS
+
+
+def compare(
+    values: NDArray[np.float64], condition: Condition, recover: Condition | None
+) -> NDArray[np.int8]:
+    """BREACH where ``condition`` holds, else BETWEEN where ``recover`` doesn't; as ``values``."""
+    classes = np.zeros(values.shape, dtype=np.int8)
+    if recover is not None:
+        classes[~recover.holds(values)] = EvaluationClass.BETWEEN
+    classes[condition.holds(values)] = EvaluationClass.BREACH
+    return classes
 
 
 def measure(policy: MeasuredPolicy, look: Lookback) -> NDArray[np.float64]:

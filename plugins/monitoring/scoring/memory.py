@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from monitoring.scoring.facts import Selection
-from monitoring.scoring.matrix import SignalMatrix, build_matrix
-
-Group = tuple[str, ...]
+from monitoring.scoring.matrix import NEVER, SignalMatrix
+from monitoring.scoring.minutes import FamilyMinutes
 
 
 @dataclass(frozen=True)
@@ -48,48 +46,53 @@ class MemoryFacts:
 
     def matrix(self, selection: Selection, first: int, stop: int, memory: int = 0) -> SignalMatrix:
         """See ``monitoring.scoring.facts.Facts``."""
-        groups: dict[int, Group] = {}
-        parts: list[pd.DataFrame] = []
-        last_before: dict[Group, int] = {}
-        first_seen: dict[Group, int] = {}
-        for column in selection.columns:
-            for series in self._columns.get(column, ()):
-                if not len(series.minutes) or not selection.selects(series.labels):
-                    continue
-                group = selection.group(series.labels)
-                low, high = np.searchsorted(series.minutes, (first, stop)).tolist()
-                if high:
-                    begun = int(series.minutes[0])
-                    first_seen[group] = min(begun, first_seen.get(group, begun))
-                if low and series.minutes[low - 1] >= first - memory:
-                    last = int(series.minutes[low - 1])
-                    last_before[group] = max(last, last_before.get(group, last))
-                if low < high:
-                    number = len(parts)
-                    groups[number] = group
-                    parts.append(
-                        pd.DataFrame(
-                            {
-                                "minute": series.minutes[low:high],
-                                "series_id": number,
-                                column: series.values[low:high],
-                            }
-                        )
-                    )
-        names = ["minute", "series_id", *selection.columns]
-        rows = pd.concat(parts) if parts else pd.DataFrame({name: [] for name in names})
-        covered = np.ones(stop - first + memory, dtype=np.bool_)
+        found = sorted(
+            (
+                (sorted(one.labels.items()), column, one)
+                for column in selection.columns
+                for one in self._columns.get(column, ())
+                if len(one.minutes)
+            ),
+            key=lambda part: part[:2],
+        )
+        shape = (stop - first, len(found))
+        kinds = {name: signal.kind for signal in selection.signals for name in signal.columns}
+        columns = {
+            name: np.full(shape, np.nan if kind == "gauge" else 0.0) for name, kind in kinds.items()
+        }
+        sampled = {name: np.zeros(shape, dtype=np.bool_) for name in kinds}
+        last_before = {name: np.full(len(found), NEVER) for name in kinds}
+        for number, (_, column, one) in enumerate(found):
+            low, high = np.searchsorted(one.minutes, (first, stop)).tolist()
+            at = one.minutes[low:high] - first
+            columns[column][at, number] = one.values[low:high]
+            sampled[column][at, number] = True
+            if low:
+                last_before[column][number] = one.minutes[low - 1]
+        minutes = FamilyMinutes(
+            first,
+            [one.labels for _, _, one in found],
+            columns,
+            sampled,
+            self._covered(selection, first - memory, stop),
+            last_before,
+            np.array([one.minutes[0] for _, _, one in found], dtype=np.int64),
+        )
+        begins = min((int(one.minutes[0]) for _, _, one in found), default=None)
+        return replace(minutes.matrix(selection, first, stop, memory), begins=begins)
+
+    def groups(self, selection: Selection) -> set[tuple[str, ...]]:
+        """The groups of all series that there are at any time."""
+        return {
+            selection.group(one.labels)
+            for column in selection.columns
+            for one in self._columns.get(column, ())
+            if len(one.minutes) and selection.selects(one.labels)
+        }
+
+    def _covered(self, selection: Selection, first: int, stop: int) -> NDArray[np.bool_]:
+        covered = np.ones(stop - first, dtype=np.bool_)
         for column in selection.columns:
             for begin, end in self._gaps.get(column, ()):
-                low, high = max(begin - first + memory, 0), max(end - first + memory, 0)
-                covered[low:high] = False
-        return build_matrix(
-            rows.reindex(columns=names),
-            signals=selection.signals,
-            group_of_series=groups,
-            first=first,
-            stop=stop,
-            covered=covered,
-            last_before=last_before,
-            first_seen=first_seen,
-        )
+                covered[max(begin - first, 0) : max(end - first, 0)] = False
+        return covered

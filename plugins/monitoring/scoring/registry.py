@@ -8,10 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monitoring.policy.absence import AbsencePolicy
+from monitoring.policy.cardinality import CardinalityPolicy
 from monitoring.policy.definition import Policy
+from monitoring.policy.new_value import NewValuePolicy
 from monitoring.policy.threshold import ThresholdPolicy
+from monitoring.scoring.absence import score_absence
+from monitoring.scoring.cardinality import score_cardinality
 from monitoring.scoring.classes import Scores
 from monitoring.scoring.facts import Facts
+from monitoring.scoring.new_value import score_new_value
 from monitoring.scoring.threshold import score_threshold
 
 Scorer = Callable[[Any, Facts, NDArray[np.int64]], Scores]
@@ -27,6 +33,9 @@ def register_scorer(model: type[Policy], scorer: Scorer) -> None:
 
 
 register_scorer(ThresholdPolicy, score_threshold)
+register_scorer(AbsencePolicy, score_absence)
+register_scorer(NewValuePolicy, score_new_value)
+register_scorer(CardinalityPolicy, score_cardinality)
 
 
 def score(policy: Policy, facts: Facts, times: NDArray[np.int64]) -> Scores:

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitoring.policy.threshold import ThresholdPolicy
-from monitoring.scoring.classes import EvaluationClass, Scores
+from monitoring.scoring.classes import Scores
 from monitoring.scoring.facts import Facts
 from monitoring.scoring.lookback import Lookback
-from monitoring.scoring.measure import measure
+from monitoring.scoring.measure import compare, measure
 
 
 def score_threshold(policy: ThresholdPolicy, facts: Facts, times: NDArray[np.int64]) -> Scores:
@@ -20,9 +20,5 @@ def score_threshold(policy: ThresholdPolicy, facts: Facts, times: NDArray[np.int
     """
     look = Lookback.read(facts, policy, times, policy.window_minutes)
     values = measure(policy, look)
-    classes = np.zeros(values.shape, dtype=np.int8)
-    classes[policy.condition.holds(values)] = EvaluationClass.BREACH
-    if policy.recover is not None:
-        between = (classes == EvaluationClass.CLEAR) & ~policy.recover.holds(values)
-        classes[between] = EvaluationClass.BETWEEN
+    classes = compare(values, policy.condition, policy.recover)
     return look.scores(policy, classes, values, look.unknown(policy.coverage_needed))

@@ -103,7 +103,7 @@ def test_the_shipped_policies_are_valid_and_survive_storage(monkeypatch):
 
 
 def test_registries_refuse_duplicates():
-    (model,) = KINDS.values()
+    model = KINDS["threshold"]
     with pytest.raises(ValueError, match="registered twice"):
         register_kind(model)
     with pytest.raises(ValueError, match="two scorers"):
@@ -114,3 +114,68 @@ def test_a_policy_is_immutable():
     policy = parse_policy({"name": "p", "signal": "requests.count", "condition": "> 1"})
     with pytest.raises(ValidationError):
         policy.name = "q"
+
+
+COMPOSITES = """
+policies:
+  - {name: a, signal: requests.count, condition: "> 1", by: [service, route]}
+  - {name: b, signal: events.count, condition: "> 1", by: [level, service]}
+"""
+
+
+def composites(folder, *entries: str):
+    (folder / "p.yaml").write_text(COMPOSITES + "".join(f"  - {entry}\n" for entry in entries))
+    return load_policies(folder)
+
+
+def test_a_composite_is_joined_on_all_labels_that_its_policies_share(tmp_path):
+    loaded = composites(
+        tmp_path,
+        "{name: c, kind: composite, any: [d], unless: [a]}",
+        "{name: d, kind: composite, all: [a, b]}",
+    )
+    assert not loaded.errors
+    by_name = {policy.name: policy for policy in loaded.policies}
+    assert by_name["d"].group_labels == ("service",)
+    assert by_name["c"].group_labels == ("service",)
+
+
+@pytest.mark.parametrize(
+    ("entries", "messages"),
+    [
+        (
+            ["{name: c, kind: composite, all: [a, nobody]}"],
+            ["p.yaml:5: policy c: it names the policy 'nobody', and there is no valid one"],
+        ),
+        (
+            ["{name: c, kind: composite, all: [a, b], by: [route]}"],
+            ["by names the label 'route', by which b does not tell series apart"],
+        ),
+        (
+            [
+                "{name: c, kind: composite, all: [a, d]}",
+                "{name: d, kind: composite, any: [e]}",
+                "{name: e, kind: composite, any: [c]}",
+            ],
+            [
+                "policy e: it depends on itself: c → d → e → c",
+                "policy d: it names 'e', which is not valid",
+                "policy c: it names 'd', which is not valid",
+            ],
+        ),
+        (
+            ["{name: c, kind: composite, unless: [a]}"],
+            ["name at least one policy in all or in any"],
+        ),
+        (["{name: c, kind: composite, all: [a, a]}"], ["a policy is named twice"]),
+    ],
+)
+def test_a_composite_that_cannot_be_evaluated_is_refused_and_the_others_are_not(
+    tmp_path, entries, messages
+):
+    loaded = composites(tmp_path, *entries)
+    assert [policy.name for policy in loaded.policies] == ["a", "b"]
+    text = "\n".join(map(str, loaded.errors))
+    for message in messages:
+        assert message in text
+    assert len(loaded.errors) == len(messages)

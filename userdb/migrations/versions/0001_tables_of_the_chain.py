@@ -61,6 +61,8 @@ def upgrade() -> None:
         sa.Column("active_at", UtcDateTime, nullable=False),
         sa.Column("fired_at", UtcDateTime, nullable=True),
         sa.Column("resolved_at", UtcDateTime, nullable=True),
+        sa.Column("flapping_at", UtcDateTime, nullable=True),
+        sa.Column("calm_at", UtcDateTime, nullable=True),
         sa.Column("value", Float64, nullable=True),
         sa.Column("annotations", Json, nullable=False),
         sa.Column("policy_version", sa.Integer(), nullable=False),
@@ -68,6 +70,7 @@ def upgrade() -> None:
         sa.Column("superseded_at", UtcDateTime, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_alert"),
         indexes={
+            "ix_alert_flapping_at": ["flapping_at"],
             "ix_alert_policy_active_at": ["policy", "active_at"],
             "ix_alert_resolved_at": ["resolved_at"],
             "ix_alert_state_superseded_at": ["state", "superseded_at"],
@@ -242,6 +245,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("receiver", "group_key", name="pk_notification_group"),
     )
     _create_table(
+        "operator_action",
+        sa.Column("id", BigId, autoincrement=True, nullable=False),
+        sa.Column("policy", sa.String(length=128), nullable=False),
+        sa.Column("series_id", sa.Integer(), nullable=False),
+        sa.Column("alert_id", sa.String(length=32), nullable=False),
+        sa.Column("action", sa.String(length=16), nullable=False),
+        sa.Column("at", UtcDateTime, nullable=False),
+        sa.Column("span_from", UtcDateTime, nullable=False),
+        sa.Column("author", sa.String(length=255), nullable=False),
+        sa.Column("note", LongText, nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_operator_action"),
+        indexes={
+            "ix_operator_action_alert_id": ["alert_id"],
+            "ix_operator_action_policy_at": ["policy", "at"],
+        },
+    )
+    _create_table(
         "policy_score",
         sa.Column("policy", sa.String(length=128), nullable=False),
         sa.Column("first_minute", sa.Integer(), autoincrement=False, nullable=False),
@@ -258,8 +278,11 @@ def upgrade() -> None:
         sa.Column("policy", sa.String(length=128), nullable=False),
         sa.Column("family", sa.String(length=16), nullable=False),
         sa.Column("watermark", sa.Integer(), nullable=True),
+        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
         sa.Column("fold_from", sa.Integer(), nullable=True),
         sa.Column("fold_to", sa.Integer(), nullable=True),
+        sa.Column("operands_from", sa.Integer(), nullable=True),
+        sa.Column("operands_to", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("policy", name="pk_policy_state"),
     )
     _create_table(
@@ -364,8 +387,21 @@ def upgrade() -> None:
         ),
     )
 
+    _create_table(
+        "version_override",
+        sa.Column("id", BigId, autoincrement=True, nullable=False),
+        sa.Column("policy", sa.String(length=128), nullable=False),
+        sa.Column("first_minute", sa.Integer(), nullable=False),
+        sa.Column("last_minute", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("recorded_at", UtcDateTime, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_version_override"),
+        indexes={"ix_version_override_policy": ["policy"]},
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("version_override")
     op.drop_table("source_file")
     op.drop_table("series")
     op.drop_table("request_minute")
@@ -373,6 +409,7 @@ def downgrade() -> None:
     op.drop_table("policy_version")
     op.drop_table("policy_state")
     op.drop_table("policy_score")
+    op.drop_table("operator_action")
     op.drop_table("notification_group")
     op.drop_table("monitor_event")
     op.drop_table("event_minute")

@@ -18,12 +18,16 @@ from userdb.errors import MonitoringError
 if TYPE_CHECKING:  # the command starts faster without what it does not need
     from monitoring.alerts.read import AlertRow, TransitionRow
     from monitoring.chain import AnalysisReport
+    from monitoring.replay import ReplayReport
     from monitoring.status import Status
     from monitoring.window import Window
     from userdb.ledger import CollectionReport
     from userdb.store import Store
 
 _STYLES = {"firing": "bold red", "pending": "yellow", "resolved": "green"}
+
+#: Episodes that a table of what a replay changed shows.
+_MOST_CHANGES = 50
 
 console = Console(soft_wrap=False)
 
@@ -43,7 +47,7 @@ def value_text(value: float | None) -> str:
 
 def print_json(data: Any) -> None:
     """Dataclasses, datetimes (RFC 3339) and containers of them, as indented JSON on stdout."""
-    print(json.dumps(_plain(data), indent=2, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(_plain(data), indent=2, ensure_ascii=False))
 
 
 def _plain(data: Any) -> Any:
@@ -148,7 +152,7 @@ def print_alerts(rows: Sequence[AlertRow]) -> None:
             time_text(row.resolved_at),
             value_text(row.value),
         )
-    _wide().print(table)
+    wide().print(table)
 
 
 def print_alert(row: AlertRow, history: Sequence[TransitionRow]) -> None:
@@ -174,7 +178,7 @@ def print_history(rows: Sequence[TransitionRow]) -> None:
             row.reason,
             time_text(row.recorded_at),
         )
-    _wide().print(table)
+    wide().print(table)
 
 
 def print_export(document: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -184,7 +188,7 @@ def print_export(document: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
             table.add_column(column)
         for row in rows:
             table.add_row(*(str(_plain(value)) for value in row.values()))
-        _wide().print(table)
+        wide().print(table)
 
 
 def print_signals() -> None:
@@ -195,7 +199,7 @@ def print_signals() -> None:
         table.add_row(
             signal.name, signal.kind, signal.unit, ", ".join(signal.family.labels), signal.meaning
         )
-    _wide().print(table)
+    wide().print(table)
 
 
 def print_status(state: Status) -> None:
@@ -218,7 +222,7 @@ def print_status(state: Status) -> None:
             str(one.late_rows),
             "-" if failure is None else f"{failure.source} {failure.window}: {failure.message}",
         )
-    _wide().print(table)
+    wide().print(table)
     policies = Table(title="policies")
     for column in ("policy", "evaluated until", "present state", "firing"):
         policies.add_column(column)
@@ -237,6 +241,30 @@ def print_status(state: Status) -> None:
     )
 
 
-def _wide() -> Console:
+def wide() -> Console:
     """Tables of ids and times stay whole where stdout is no terminal."""
     return console if console.is_terminal else Console(width=220)
+
+
+def print_replay(report: ReplayReport) -> None:
+    """What a replay scored, and the episodes that it changed."""
+    console.print(
+        f"{report.policies} policies, {report.evaluations} evaluations, "
+        f"{report.pairs} evaluations of a series; "
+        f"{len(report.changes)} episodes are not what they were",
+        highlight=False,
+    )
+    if not report.changes:
+        return
+    table = Table("", "policy", "labels", "active", "fired", "resolved")
+    styles = {"added": "green", "removed": "red", "changed": "yellow"}
+    for one in report.changes[:_MOST_CHANGES]:
+        table.add_row(
+            f"[{styles[one.what]}]{one.what}",
+            one.policy,
+            escape(label_text(one.labels)),
+            *(time_text(at) for at in (one.active_at, one.fired_at, one.resolved_at)),
+        )
+    console.print(table)
+    if len(report.changes) > _MOST_CHANGES:
+        console.print(f"… and {len(report.changes) - _MOST_CHANGES} more; --format json has all")

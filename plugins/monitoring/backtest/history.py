@@ -1,0 +1,47 @@
+"""Backtests on the history that userdb holds. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from monitoring.backtest.run import Grid, PolicyRun, run_policies
+from monitoring.facts import UserdbFacts
+from monitoring.policy.composite import CompositePolicy
+from monitoring.policy.definition import Policy
+from monitoring.policy.versions import current_policies
+from userdb.store import Store
+
+
+def run_on_history(
+    store: Store, policies: Sequence[Policy], grid: Grid
+) -> tuple[dict[str, PolicyRun], dict[str, PolicyRun]]:
+    """Run edited policies, and those of the same names as they are in userdb, by name.
+
+    Both begin without state. A day, or a lookback if that is longer, is read at a time.
+    """
+    with store.read() as connection:
+        facts = UserdbFacts(store, connection)
+        current = _with_operands([policy.name for policy in policies], current_policies(connection))
+        return run_policies(policies, facts, grid), run_policies(current, facts, grid)
+
+
+def _with_operands(names: Iterable[str], known: Mapping[str, Policy | None]) -> list[Policy]:
+    """The policies of these names, and all that composites among them combine.
+
+    A composite that lacks one, which was removed, is left out: it can't be evaluated.
+    """
+    found: dict[str, Policy] = {}
+
+    def add(name: str) -> bool:
+        policy = known.get(name)
+        if policy is None:
+            return False
+        operands = policy.operands if isinstance(policy, CompositePolicy) else ()
+        if not all(add(one) for one in operands):
+            return False
+        found[name] = policy
+        return True
+
+    for name in names:
+        add(name)
+    return list(found.values())

@@ -1,0 +1,41 @@
+"""The command ``monitoring``: the chain without Airflow."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from monitoring.cli.alerts import alerts
+from monitoring.cli.backtest import backtest
+from monitoring.cli.chain import analyse, collect, run, signals, status
+from monitoring.cli.db import db
+from monitoring.cli.policy import policy
+from monitoring.cli.replay import replay
+from userdb.errors import MonitoringError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Collect, analyse and look at what the monitoring chain knows.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (collect, analyse, run, replay, backtest, status, signals):
+    app.command()(command)
+app.add_typer(db, name="db")
+app.add_typer(alerts, name="alerts")
+app.add_typer(policy, name="policy")
+
+
+def main() -> None:
+    """Entry point: errors of ours are one line on stderr and exit code 1."""
+    try:
+        app()
+    except MonitoringError as error:
+        Console(stderr=True).print(
+            f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
+        )
+        sys.exit(1)

@@ -1,0 +1,124 @@
+"""``monitoring alerts``: alerts and their history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitoring.cli.options import Format, PolicyName, Since, Until, is_json, opened_store
+from monitoring.window import parse_time
+from userdb.errors import MonitoringError
+
+if TYPE_CHECKING:
+    from monitoring.alerts.read import TransitionRow
+
+alerts = typer.Typer(help="Alerts and their history.", no_args_is_help=True)
+
+
+@alerts.command("list")
+def alerts_list(
+    state: Annotated[
+        str | None, typer.Option(help="pending, firing or resolved; default: all that fired")
+    ] = None,
+    policy_name: PolicyName = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option(min=1)] = 500,
+    format_: Format = "table",
+) -> None:
+    """Alerts, newest first."""
+    from monitoring.alerts.read import STATES, list_alerts
+    from monitoring.cli.output import print_alerts, print_json
+
+    as_json = is_json(format_)
+    if state is not None and state not in STATES:
+        raise typer.BadParameter(f"{state!r} is not a state; choose {', '.join(STATES)}")
+    with opened_store() as store, store.read() as connection:
+        rows = list_alerts(
+            connection,
+            state=state,
+            policy=policy_name,
+            since=None if since is None else parse_time(since, "--from"),
+            until=None if until is None else parse_time(until, "--to"),
+            fired=True if state is None else None,
+            limit=limit,
+        )
+    print_json(rows) if as_json else print_alerts(rows)
+
+
+@alerts.command("show")
+def alerts_show(alert_id: str, format_: Format = "table") -> None:
+    """One alert, its history, and what receivers were told of it."""
+    from monitoring.alerts.read import alert_history, get_alert
+    from monitoring.cli.output import print_alert, print_json
+
+    as_json = is_json(format_)
+    with opened_store() as store, store.read() as connection:
+        row = get_alert(connection, alert_id)
+        if row is None:
+            raise MonitoringError(
+                f"there is no alert {alert_id}; `monitoring alerts list` shows those there are"
+            )
+        history = alert_history(connection, row.id)
+    print_json({"alert": row, "history": history}) if as_json else print_alert(row, history)
+
+
+@alerts.command("history")
+def alerts_history(
+    policy_name: PolicyName = None,
+    since: Since = None,
+    until: Until = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="what was known then; default: now")
+    ] = None,
+    format_: Format = "table",
+) -> None:
+    """Transitions in event time: those that hold, or those that were held at ``--as-of``."""
+    from monitoring.cli.output import print_history, print_json
+
+    as_json = is_json(format_)
+    rows = _history(policy_name, since, until, as_of)
+    print_json(rows) if as_json else print_history(rows)
+
+
+@alerts.command("export")
+def alerts_export(
+    policy_name: PolicyName = None,
+    since: Since = None,
+    until: Until = None,
+    format_: Format = "json",
+) -> None:
+    """Alerts and transitions, all of them, in a stable order: two databases with the same facts
+    export the same text."""
+    from monitoring.alerts.export import export_document
+    from monitoring.alerts.read import list_alerts
+    from monitoring.cli.output import print_export, print_json
+
+    as_json = is_json(format_)
+    history = _history(policy_name, since, until, None)
+    with opened_store() as store, store.read() as connection:
+        rows = list_alerts(
+            connection,
+            policy=policy_name,
+            since=None if since is None else parse_time(since, "--from"),
+            until=None if until is None else parse_time(until, "--to"),
+            limit=None,
+        )
+    document = export_document(rows, history)
+    print_json(document) if as_json else print_export(document)
+
+
+def _history(
+    policy_name: str | None, since: str | None, until: str | None, as_of: str | None
+) -> list[TransitionRow]:
+    from monitoring.alerts.read import alert_history
+
+    with opened_store() as store, store.read() as connection:
+        return alert_history(
+            connection,
+            policy=policy_name,
+            since=None if since is None else parse_time(since, "--from"),
+            until=None if until is None else parse_time(until, "--to"),
+            as_of=None if as_of is None else parse_time(as_of, "--as-of"),
+        )
