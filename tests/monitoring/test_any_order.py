@@ -138,6 +138,9 @@ def stories(draw: st.DrawFn) -> Story:
     ]
     if draw(st.booleans()):
         late.append(("replay", draw(st.sampled_from(windows))))
+    late = draw(st.permutations(late))
+    if draw(st.booleans()):  # what operators do is often the last that happens
+        late = sorted(late, key=lambda step: step[0] == "act")
     begin, length = draw(st.integers(0, SPAN - 1)), draw(st.integers(0, 6))
     return Story(
         timeouts=draw(st.lists(st.sampled_from([None, 0, 0, 3, 9]), min_size=SPAN, max_size=SPAN)),
@@ -146,7 +149,7 @@ def stories(draw: st.DrawFn) -> Story:
         batches=draw(st.lists(st.integers(0, 2), min_size=SPAN, max_size=SPAN)),
         resolved=resolved,
         early=draw(st.permutations(early)),
-        late=draw(st.permutations(late)),
+        late=late,
         threads=draw(st.booleans()),
     )
 
