@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from monitoring.policy.absence import AbsencePolicy
+from monitoring.policy.baseline import BaselinePolicy
+from monitoring.policy.burn_rate import BurnRatePolicy
 from monitoring.policy.cardinality import CardinalityPolicy
+from monitoring.policy.change import ChangePolicy
 from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.definition import Policy
 from monitoring.policy.new_value import NewValuePolicy
@@ -31,6 +34,9 @@ register_kind(CompositePolicy)
 register_kind(AbsencePolicy)
 register_kind(NewValuePolicy)
 register_kind(CardinalityPolicy)
+register_kind(ChangePolicy)
+register_kind(BaselinePolicy)
+register_kind(BurnRatePolicy)
 
 
 def parse_policy(data: Mapping[str, Any], catalogue: Catalogue = CATALOGUE) -> Policy:

@@ -73,11 +73,16 @@ class Lookback:
         classes: NDArray[np.int8],
         values: NDArray[np.float64],
         unknown: NDArray[np.bool_],
+        missing: NDArray[np.bool_] | None = None,
     ) -> Scores:
         """Scores from classes, which are changed in place: what has no value is missing, what is
-        not known is nothing, and series are bound to their lives."""
-        missing = EvaluationClass.CLEAR if policy.no_data == "ok" else EvaluationClass.MISSING
-        classes[np.isnan(values)] = missing
+        not known is nothing, and series are bound to their lives.
+
+        Args:
+            missing: what is missing, (T, G); default: where there is no value.
+        """
+        nothing = EvaluationClass.CLEAR if policy.no_data == "ok" else EvaluationClass.MISSING
+        classes[np.isnan(values) if missing is None else missing] = nothing
         forget = policy.forget_minutes if policy.needs_memory else None
         self.bound_to_life(classes, unknown, forget, policy.interval)
         return Scores(self.times, policy.interval, self.matrix.groups, classes, values, unknown)

@@ -9,12 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitoring.policy.absence import AbsencePolicy
+from monitoring.policy.baseline import BaselinePolicy
+from monitoring.policy.burn_rate import BurnRatePolicy
 from monitoring.policy.cardinality import CardinalityPolicy
+from monitoring.policy.change import ChangePolicy
 from monitoring.policy.definition import Policy
 from monitoring.policy.new_value import NewValuePolicy
 from monitoring.policy.threshold import ThresholdPolicy
 from monitoring.scoring.absence import score_absence
+from monitoring.scoring.baseline import score_baseline
+from monitoring.scoring.burn_rate import score_burn_rate
 from monitoring.scoring.cardinality import score_cardinality
+from monitoring.scoring.change import score_change
 from monitoring.scoring.classes import Scores
 from monitoring.scoring.facts import Facts
 from monitoring.scoring.new_value import score_new_value
@@ -36,6 +42,9 @@ register_scorer(ThresholdPolicy, score_threshold)
 register_scorer(AbsencePolicy, score_absence)
 register_scorer(NewValuePolicy, score_new_value)
 register_scorer(CardinalityPolicy, score_cardinality)
+register_scorer(ChangePolicy, score_change)
+register_scorer(BaselinePolicy, score_baseline)
+register_scorer(BurnRatePolicy, score_burn_rate)
 
 
 def score(policy: Policy, facts: Facts, times: NDArray[np.int64]) -> Scores:
