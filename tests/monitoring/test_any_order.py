@@ -76,6 +76,22 @@ policies:
     no_data: resolve
     forget: 12m
   - {name: gone, kind: absence, signal: containers.running, by: [container], window: 4m, forget: 9m}
+  - {name: fresh, kind: new_value, signal: requests.count, label: route, memory: 15m, window: 2m}
+  - name: surge
+    kind: change
+    signal: requests.timeouts
+    by: [service]
+    window: 3m
+    threshold: 2
+    forget: 10m
+  - name: burn
+    kind: burn_rate
+    errors: [requests.timeouts]
+    total: requests.count
+    by: [service]
+    objective: 0.9
+    windows: [{long: 8m, short: 2m, factor: 3}]
+    forget: 10m
   - {name: slow-and-loud, kind: composite, all: [ratio], unless: [silence], for: 1m}
   - {name: anything, kind: composite, any: [slow-and-loud, memory], keep_firing_for: 2m}
 """
