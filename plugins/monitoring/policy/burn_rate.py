@@ -79,6 +79,9 @@ def _expanded(value: Any) -> Any:
     return SHORTHANDS[value]
 
 
+_Pairs = Annotated[list[BurnWindows], Field(min_length=1)]
+
+
 def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -103,8 +106,8 @@ class BurnRatePolicy(SeriesPolicy):
     kind: Literal["burn_rate"] = "burn_rate"
     errors: Annotated[
         tuple[str, ...],
-        BeforeValidator(_listed),
         Field(min_length=1),
+        BeforeValidator(_listed),
         WithJsonSchema({"anyOf": [_COUNTS, {"type": "array", "items": _COUNTS, "minItems": 1}]}),
     ] = Field(description="counts that are added up to the errors")
     total: Annotated[str, WithJsonSchema(_COUNTS)] = Field(
@@ -115,10 +118,8 @@ class BurnRatePolicy(SeriesPolicy):
     )
     windows: Annotated[
         tuple[BurnWindows, ...],
-        BeforeValidator(
-            _expanded, json_schema_input_type=Literal["page", "ticket"] | list[BurnWindows]
-        ),
         Field(min_length=1),
+        BeforeValidator(_expanded, json_schema_input_type=Literal["page", "ticket"] | _Pairs),
     ] = Field(
         default=SHORTHANDS["page"],
         description="pairs of windows with their factor, or page or ticket; default page",
