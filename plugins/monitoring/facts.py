@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Select, Table, func, or_, select
 from monitoring.scoring.facts import Selection
 from monitoring.scoring.matrix import NEVER, SignalMatrix
 from monitoring.scoring.minutes import FamilyMinutes, lay_out
+from userdb.bulk_read import read_minutes
 from userdb.ledger import covered_minutes
 from userdb.models import Base, Series
 from userdb.read import read_columns
@@ -19,6 +21,8 @@ from userdb.store import Store
 
 #: Above so many series, rows are read for all of them and chosen in memory.
 _MAX_NAMED_SERIES = 500
+#: From so many minutes on, reading in bulk is faster than a cursor.
+_LONG = 6 * 60
 
 
 class UserdbFacts:
@@ -56,8 +60,7 @@ def load_minutes(
         for name in signal.columns
     )
     names = list(dict.fromkeys(name for one in selections for name in one.columns))
-    found = _series(connection, selections, stop)
-    series = [one for one in found if one.last >= first - memory]
+    series = _series(connection, selections, first - memory, stop)
     position = {one.id: at for at, one in enumerate(series)}
     minute, column, rows = _rows(store, connection, table, names, position, first, stop)
     columns, sampled = lay_out(minute, column, rows, gauges, (stop - first, len(series)))
@@ -68,31 +71,28 @@ def load_minutes(
         sampled,
         covered_minutes(connection, family.collector, first - memory, stop),
         _last_samples(connection, table, names, position, first, memory),
-        np.array([one.first for one in series], dtype=np.int64),
-        # when a group was first seen must not depend on the range
-        [(one.labels, one.first) for one in found if one.last < first - memory],
     )
 
 
 @dataclass(frozen=True)
 class _Series:
-    """A series, and the minutes of its first and last sample ever."""
-
     id: int
     labels: dict[str, str]
-    first: int
-    last: int
 
 
-def _series(connection: Connection, selections: Sequence[Selection], stop: int) -> list[_Series]:
-    """Each series that is selected and that had a sample before ``stop``, by labels."""
+def _series(
+    connection: Connection, selections: Sequence[Selection], first: int, stop: int
+) -> list[_Series]:
+    """Each series that is selected and that has samples around the range, by labels."""
     rows = connection.execute(
-        select(Series.id, Series.labels, Series.first_minute, Series.last_minute).where(
-            Series.family == selections[0].family.name, Series.first_minute < stop
+        select(Series.id, Series.labels).where(
+            Series.family == selections[0].family.name,
+            Series.first_minute < stop,
+            Series.last_minute >= first,
         )
     )
     found = [
-        _Series(row.id, row.labels, row.first_minute, row.last_minute)
+        _Series(row.id, row.labels)
         for row in rows
         if any(one.selects(row.labels) for one in selections)
     ]
@@ -115,13 +115,21 @@ def _rows(
     if not position:
         nothing = np.empty(0, dtype=np.int64)
         return nothing, nothing, dict.fromkeys(names, nothing)
-    query: Select[tuple[int, ...]] = select(
-        table.c.minute, table.c.series_id, *(table.c[name] for name in names)
-    ).where(table.c.minute >= first, table.c.minute < stop)
-    if len(position) <= _MAX_NAMED_SERIES:
-        query = query.where(table.c.series_id.in_(sorted(position)))
-    frame = read_columns(store, query, connection=connection)
-    rows = {name: frame[name].to_numpy() for name in ("minute", "series_id", *names)}
+    wanted = ["minute", "series_id", *names]
+    few = sorted(position) if len(position) <= _MAX_NAMED_SERIES else None
+    rows: dict[str, Any]
+    if stop - first >= _LONG:
+        rows = dict(
+            read_minutes(store, table, wanted, first, stop, series=few, connection=connection)
+        )
+    else:
+        query: Select[tuple[int, ...]] = select(*(table.c[name] for name in wanted)).where(
+            table.c.minute >= first, table.c.minute < stop
+        )
+        if few is not None:
+            query = query.where(table.c.series_id.in_(few))
+        frame = read_columns(store, query, connection=connection)
+        rows = {name: frame[name].to_numpy() for name in wanted}
     at = np.full(max(*position, rows["series_id"].max(initial=0)) + 1, -1, dtype=np.int64)
     at[list(position)] = list(position.values())
     column = at[rows["series_id"]]
