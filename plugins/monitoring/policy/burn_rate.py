@@ -156,11 +156,14 @@ class BurnRatePolicy(SeriesPolicy):
 
     @property
     def budget(self) -> float:
-        """Share that may be errors; rounded, as 1 - 0.9 is not quite 0.1."""
-        return round(1 - self.objective, 12)
+        """Share that may be errors."""
+        return 1 - self.objective
 
     def bound(self, pair: BurnWindows) -> float:
-        """The share of errors that both windows of ``pair`` must exceed."""
+        """The share of errors that both windows of ``pair`` must exceed.
+
+        It is rounded, as 1 - 0.9 is not quite 0.1.
+        """
         return round(pair.factor * self.budget, 12)
 
     @property

@@ -152,6 +152,15 @@ def test_a_reference_that_is_not_covered_does_not_count():
     )
 
 
+def test_a_count_that_was_not_covered_is_no_reference_of_zero():
+    alive = {30 - number * DAY: 1.0 for number in range(1, 9)}
+    facts = [("a", {**alive, **past(40, 40, 40)})]
+    gaps = [(-number * DAY, -number * DAY + 1) for number in (4, 5, 6, 7)]
+    many = counts(seasons=7, min_seasons=3)
+    assert timeline(many, requests(*facts), 0, 1)[A] == "."  # zero, as four of seven days
+    assert timeline(many, requests(*facts, gaps=gaps), 0, 1)[A] == "B"  # not 40, as all three
+
+
 def test_where_too_few_references_are_covered_all_series_are_unknown():
     gaps = [(-number * DAY, -number * DAY + 1) for number in (1, 3, 5)]
     facts = cpu(("a", {**USUAL, **today(90, 90)}), gaps=gaps)
