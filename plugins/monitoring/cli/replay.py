@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from monitoring.cli.options import Format, From, To, is_json, opened_store, parse_window
-
-if TYPE_CHECKING:
-    pass
-
 
 _WORKERS = min(4, os.cpu_count() or 1)
 
