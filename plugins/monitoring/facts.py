@@ -60,8 +60,7 @@ def load_minutes(
         for name in signal.columns
     )
     names = list(dict.fromkeys(name for one in selections for name in one.columns))
-    found = _series(connection, selections, stop)
-    series = [one for one in found if one.last >= first - memory]
+    series = _series(connection, selections, first - memory, stop)
     position = {one.id: at for at, one in enumerate(series)}
     minute, column, rows = _rows(store, connection, table, names, position, first, stop)
     columns, sampled = lay_out(minute, column, rows, gauges, (stop - first, len(series)))
@@ -72,31 +71,28 @@ def load_minutes(
         sampled,
         covered_minutes(connection, family.collector, first - memory, stop),
         _last_samples(connection, table, names, position, first, memory),
-        np.array([one.first for one in series], dtype=np.int64),
-        # when a group was first seen must not depend on the range
-        [(one.labels, one.first) for one in found if one.last < first - memory],
     )
 
 
 @dataclass(frozen=True)
 class _Series:
-    """A series, and the minutes of its first and last sample ever."""
-
     id: int
     labels: dict[str, str]
-    first: int
-    last: int
 
 
-def _series(connection: Connection, selections: Sequence[Selection], stop: int) -> list[_Series]:
-    """Each series that is selected and that had a sample before ``stop``, by labels."""
+def _series(
+    connection: Connection, selections: Sequence[Selection], first: int, stop: int
+) -> list[_Series]:
+    """Each series that is selected and that has samples around the range, by labels."""
     rows = connection.execute(
-        select(Series.id, Series.labels, Series.first_minute, Series.last_minute).where(
-            Series.family == selections[0].family.name, Series.first_minute < stop
+        select(Series.id, Series.labels).where(
+            Series.family == selections[0].family.name,
+            Series.first_minute < stop,
+            Series.last_minute >= first,
         )
     )
     found = [
-        _Series(row.id, row.labels, row.first_minute, row.last_minute)
+        _Series(row.id, row.labels)
         for row in rows
         if any(one.selects(row.labels) for one in selections)
     ]

@@ -33,6 +33,8 @@ def _alert(expected: ExpectedAlert) -> AlertRow:
         active_at=_COURSE.begin + MINUTE,
         fired_at=min(expected.fires_at),
         resolved_at=expected.resolves_at,
+        flapping_at=None,
+        calm_at=None,
         value=0.5,
         annotations={"summary": f"{expected.subject} [is] bad"},
         policy_version=1,

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     pass
 
 
+_WORKERS = min(4, os.cpu_count() or 1)
+
+
 def replay(
     start: From,
     end: To,
@@ -25,7 +28,7 @@ def replay(
             help="then: those that were in force; today: today's, which later runs keep to"
         ),
     ] = "then",
-    workers: Annotated[int, typer.Option(min=1, help="threads that score")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="threads that score")] = _WORKERS,
     notify: Annotated[
         bool, typer.Option(help="tell receivers, if what is true now changed")
     ] = True,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
-from jinja2 import TemplateError, Undefined
+from jinja2 import Template, TemplateError, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
@@ -35,6 +36,11 @@ def check_template(name: str, text: str) -> None:
         raise ValueError(f"annotation {name!r} is not a valid template: {error}") from None
 
 
+@lru_cache(maxsize=512)
+def _compiled(text: str) -> Template:
+    return _ENVIRONMENT.from_string(text)
+
+
 def render(
     annotations: Mapping[str, str], labels: Mapping[str, str], value: float | None
 ) -> dict[str, str]:
@@ -47,7 +53,7 @@ def render(
     rendered = {}
     for name, text in annotations.items():
         try:
-            rendered[name] = _ENVIRONMENT.from_string(text).render(context)
+            rendered[name] = _compiled(text).render(context)
         except Exception as error:  # a template runs user code: anything can be raised
             rendered[name] = f"{text} (not rendered: {error})"
     return rendered

@@ -79,6 +79,9 @@ def _expanded(value: Any) -> Any:
     return SHORTHANDS[value]
 
 
+_Pairs = Annotated[list[BurnWindows], Field(min_length=1)]
+
+
 def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -103,8 +106,8 @@ class BurnRatePolicy(SeriesPolicy):
     kind: Literal["burn_rate"] = "burn_rate"
     errors: Annotated[
         tuple[str, ...],
-        BeforeValidator(_listed),
         Field(min_length=1),
+        BeforeValidator(_listed),
         WithJsonSchema({"anyOf": [_COUNTS, {"type": "array", "items": _COUNTS, "minItems": 1}]}),
     ] = Field(description="counts that are added up to the errors")
     total: Annotated[str, WithJsonSchema(_COUNTS)] = Field(
@@ -115,10 +118,8 @@ class BurnRatePolicy(SeriesPolicy):
     )
     windows: Annotated[
         tuple[BurnWindows, ...],
-        BeforeValidator(
-            _expanded, json_schema_input_type=Literal["page", "ticket"] | list[BurnWindows]
-        ),
         Field(min_length=1),
+        BeforeValidator(_expanded, json_schema_input_type=Literal["page", "ticket"] | _Pairs),
     ] = Field(
         default=SHORTHANDS["page"],
         description="pairs of windows with their factor, or page or ticket; default page",
@@ -155,11 +156,14 @@ class BurnRatePolicy(SeriesPolicy):
 
     @property
     def budget(self) -> float:
-        """Share that may be errors; rounded, as 1 - 0.9 is not quite 0.1."""
-        return round(1 - self.objective, 12)
+        """Share that may be errors."""
+        return 1 - self.objective
 
     def bound(self, pair: BurnWindows) -> float:
-        """The share of errors that both windows of ``pair`` must exceed."""
+        """The share of errors that both windows of ``pair`` must exceed.
+
+        It is rounded, as 1 - 0.9 is not quite 0.1.
+        """
         return round(pair.factor * self.budget, 12)
 
     @property

@@ -46,7 +46,6 @@ def _without_last_label(matrix: SignalMatrix) -> tuple[SignalMatrix, NDArray[np.
         columns={},
         sampled=_joined(np.logical_or, matrix.sampled, starts),
         last_before=_joined(np.maximum, matrix.last_before, starts),
-        first_seen=_joined(np.minimum, matrix.first_seen, starts),
     )
     return joined, starts
 

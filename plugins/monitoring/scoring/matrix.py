@@ -24,7 +24,6 @@ class SignalMatrix:
             [first + M - C, first + M): it may reach further back than the columns.
         last_before: last minute before ``first`` in which the group had a sample, or a very
             negative number; int64; (G,).
-        first_seen: first minute ever in which the group had a sample; int64; (G,).
         begins: the minute with the first sample of all history, of whatever series, where the
             facts can't tell by coverage that nothing is known before it.
     """
@@ -35,7 +34,6 @@ class SignalMatrix:
     sampled: NDArray[np.bool_]
     covered: NDArray[np.bool_]
     last_before: NDArray[np.int64]
-    first_seen: NDArray[np.int64]
     begins: int | None = None
 
     @property

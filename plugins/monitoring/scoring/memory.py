@@ -76,7 +76,6 @@ class MemoryFacts:
             sampled,
             self._covered(selection, first - memory, stop),
             last_before,
-            np.array([one.minutes[0] for _, _, one in found], dtype=np.int64),
         )
         begins = min((int(one.minutes[0]) for _, _, one in found), default=None)
         return replace(minutes.matrix(selection, first, stop, memory), begins=begins)

@@ -32,8 +32,6 @@ class FamilyMinutes:
             last one: it may reach further back than the columns.
         last_before: column to the last minute before ``first`` in which each series had a value,
             or a very negative number; int64, (S,).
-        first_seen: first minute ever in which each series had a sample; int64; (S,).
-        older: labels, and first minute with a sample, of series that were over before all this.
     """
 
     first: int
@@ -42,8 +40,6 @@ class FamilyMinutes:
     sampled: Mapping[str, NDArray[np.bool_]]
     covered: NDArray[np.bool_]
     last_before: Mapping[str, NDArray[np.int64]]
-    first_seen: NDArray[np.int64]
-    older: Sequence[tuple[Labels, int]] = ()
     _cache: dict[object, SignalMatrix] = field(default_factory=dict, compare=False)
 
     @property
@@ -74,17 +70,9 @@ class FamilyMinutes:
         recent = last_before >= first - memory
         alive = sampled[rows].any(axis=0) | recent
         members: dict[tuple[str, ...], list[int]] = {}
-        seen: dict[tuple[str, ...], int] = {}
-        for labels, begun in self.older:
-            if selection.selects(labels):
-                group = selection.group(labels)
-                seen[group] = min(begun, seen.get(group, begun))
         for at, labels in enumerate(self.labels):
-            if selection.selects(labels) and self.first_seen[at] < stop:
-                group = selection.group(labels)
-                seen[group] = min(int(self.first_seen[at]), seen.get(group, stop))
-                if alive[at]:
-                    members.setdefault(group, []).append(at)
+            if alive[at] and selection.selects(labels):
+                members.setdefault(selection.group(labels), []).append(at)
         grouping = _Grouping(members, len(self.labels))
         columns = {
             name: grouping.combine(
@@ -101,7 +89,6 @@ class FamilyMinutes:
             sampled=grouping.combine(sampled[rows], np.logical_or),
             covered=self.covered[before : before + memory + stop - first],
             last_before=grouping.combine(np.where(recent, last_before, NEVER), np.maximum),
-            first_seen=np.array([seen[group] for group in grouping.groups], dtype=np.int64),
         )
 
     def _any_sampled(self, selection: Selection) -> NDArray[np.bool_]:

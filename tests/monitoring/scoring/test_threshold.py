@@ -58,7 +58,6 @@ def classes(definition, columns, *, covered=None, sampled=None, last_before=NEVE
             (np.ones(back, dtype=bool), np.ones(minutes, bool) if covered is None else covered)
         ),
         np.array([last_before], dtype=np.int64),
-        np.array([FIRST], dtype=np.int64),
     )
     begin = FIRST + definition.lookback_minutes + definition.interval
     times = np.arange(begin, FIRST + minutes + 1, definition.interval)
