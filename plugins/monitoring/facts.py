@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Select, Table, func, or_, select
 from monitoring.scoring.facts import Selection
 from monitoring.scoring.matrix import NEVER, SignalMatrix
 from monitoring.scoring.minutes import FamilyMinutes, lay_out
+from userdb.bulk_read import read_minutes
 from userdb.ledger import covered_minutes
 from userdb.models import Base, Series
 from userdb.read import read_columns
@@ -19,6 +21,8 @@ from userdb.store import Store
 
 #: Above so many series, rows are read for all of them and chosen in memory.
 _MAX_NAMED_SERIES = 500
+#: From so many minutes on, reading in bulk is faster than a cursor.
+_LONG = 6 * 60
 
 
 class UserdbFacts:
@@ -115,13 +119,21 @@ def _rows(
     if not position:
         nothing = np.empty(0, dtype=np.int64)
         return nothing, nothing, dict.fromkeys(names, nothing)
-    query: Select[tuple[int, ...]] = select(
-        table.c.minute, table.c.series_id, *(table.c[name] for name in names)
-    ).where(table.c.minute >= first, table.c.minute < stop)
-    if len(position) <= _MAX_NAMED_SERIES:
-        query = query.where(table.c.series_id.in_(sorted(position)))
-    frame = read_columns(store, query, connection=connection)
-    rows = {name: frame[name].to_numpy() for name in ("minute", "series_id", *names)}
+    wanted = ["minute", "series_id", *names]
+    few = sorted(position) if len(position) <= _MAX_NAMED_SERIES else None
+    rows: dict[str, Any]
+    if stop - first >= _LONG:
+        rows = dict(
+            read_minutes(store, table, wanted, first, stop, series=few, connection=connection)
+        )
+    else:
+        query: Select[tuple[int, ...]] = select(*(table.c[name] for name in wanted)).where(
+            table.c.minute >= first, table.c.minute < stop
+        )
+        if few is not None:
+            query = query.where(table.c.series_id.in_(few))
+        frame = read_columns(store, query, connection=connection)
+        rows = {name: frame[name].to_numpy() for name in wanted}
     at = np.full(max(*position, rows["series_id"].max(initial=0)) + 1, -1, dtype=np.int64)
     at[list(position)] = list(position.values())
     column = at[rows["series_id"]]

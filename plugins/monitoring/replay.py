@@ -201,7 +201,7 @@ class _Chunk:
                     self.timelines[name],
                     self.after,
                     self.until,
-                    longest=-(-length // DAY + 1) * DAY,
+                    longest=(length // DAY + 2) * DAY,
                 )
             )
         except Exception as error:  # one policy never stops the others

@@ -73,10 +73,19 @@ def failures(context: Context) -> dict[str, str]:
     for task_id, state in sorted(states.get(run_id, {}).items()):
         if state == "failed" and task_id != "watcher":
             reasons[task_id] = (
-                task_instance.xcom_pull(task_ids=task_id, key=FAILURE)
+                _left_reason(context, task_id)
                 or "it left no reason: killed, or lost with its worker; see its log"
             )
     return reasons
+
+
+def _left_reason(context: Context, task_id: str) -> Any:
+    """What the task left in XCom; of a mapped one, whose state is told as ``name_3``, too."""
+    pull = context["ti"].xcom_pull
+    name, _, index = task_id.rpartition("_")
+    if task_id not in context["dag"].task_ids and name in context["dag"].task_ids:
+        return pull(task_ids=name, key=FAILURE, map_indexes=int(index))
+    return pull(task_ids=task_id, key=FAILURE)
 
 
 def _if_known(ask: Callable[[Context], T], context: Context) -> T | None:

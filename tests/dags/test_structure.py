@@ -30,7 +30,7 @@ def chain(bag: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_file_imports(bag: dict[str, Any]) -> None:
     assert bag["errors"] == {}
-    assert {"monitoring_chain", "monitoring_upkeep"} <= set(bag["dags"])
+    assert {"monitoring_chain", "monitoring_replay", "monitoring_upkeep"} <= set(bag["dags"])
 
 
 def test_every_dag_has_docs_tags_and_a_failure_callback(bag: dict[str, Any]) -> None:
@@ -106,3 +106,16 @@ def test_params_make_a_usable_form(chain: dict[str, Any]) -> None:
         assert params[name]["schema"]["format"] == "date-time"
     assert params["notify"]["value"] == "auto"
     assert params["notify"]["schema"]["enum"] == ["auto", "yes", "no"]
+
+
+def test_a_replay_collects_day_by_day_and_analyses_once(bag: dict[str, Any]) -> None:
+    dag = bag["dags"]["monitoring_replay"]
+    upstream = {task_id: task["upstream"] for task_id, task in dag["tasks"].items()}
+    assert upstream == {
+        "days": [],
+        "collect": ["days"],
+        "analyse": ["collect"],
+        "watcher": ["analyse", "collect", "days"],
+    }
+    assert dag["schedule"] == "NullTimetable"
+    assert dag["tasks"]["analyse"]["trigger_rule"] == "all_done"

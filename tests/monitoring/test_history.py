@@ -5,12 +5,9 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from monitoring.alerts.export import export_document
 from monitoring.alerts.history import update_alerts
 from monitoring.alerts.read import alert_history, list_alerts
@@ -21,7 +18,6 @@ from sqlalchemy import delete, func, select
 
 from tests.monitoring.facts import LONG_AFTER, T0, cover, put_requests
 from userdb.errors import WindowError
-from userdb.migrate import upgrade
 from userdb.models import Alert, AlertTransition, Base, Dirty, Evaluation, PolicyScore, PolicyState
 from userdb.store import Store, open_store
 from userdb.times import from_minute
@@ -251,7 +247,7 @@ def test_windows_that_run_at_once_give_the_history_of_one_run(store, tmp_path):
         for done in [pool.submit(work, number) for number in range(4)]:
             done.result()
     often = export(store)
-    _clear(store)
+    clear(store)
     put_requests(store, quiet(*range(40)) | timeouts(4, 5, 6, 7, 20, 21, 22, 30, 31, 32))
     cover(store, T0 - 30, T0 + 40)
     run(store, loaded, T0, T0 + 40)
@@ -259,113 +255,7 @@ def test_windows_that_run_at_once_give_the_history_of_one_run(store, tmp_path):
     assert [to for _, to in steps(store)].count("firing") == 3
 
 
-SPAN = 36
-
-
-@st.composite
-def histories(draw):
-    """Facts that arrive in steps, and windows to run after each step."""
-    values = draw(st.lists(st.sampled_from([None, 0, 0, 3, 9]), min_size=SPAN, max_size=SPAN))
-    gap = draw(st.integers(0, SPAN - 1)), draw(st.integers(0, 6))
-    batches = draw(st.lists(st.integers(0, 3), min_size=SPAN, max_size=SPAN))
-    cuts = sorted({0, SPAN, *draw(st.lists(st.integers(1, SPAN - 1), max_size=6))})
-    windows = list(pairwise(cuts))
-    orders = [draw(st.permutations(windows)) for _ in range(4)]
-    repeats = draw(st.lists(st.sampled_from(windows), max_size=3))
-    return values, gap, batches, orders, repeats
-
-
-@pytest.mark.parametrize("dialect", ["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
-def test_any_order_gives_the_same_history(dialect, request, tmp_path):
-    """Facts in any batches, windows in any order, repeated: the history is that of one run."""
-    loaded = write_policies(tmp_path / "p")
-    if dialect == "sqlite":
-        once, often = request.getfixturevalue("sqlite_store"), _second_sqlite(tmp_path)
-    else:
-        server = request.getfixturevalue("mariadb_server")
-        once, often = (
-            _migrated(server.create_database(f"history_{name}")) for name in ("once", "often")
-        )
-
-    @settings(
-        max_examples=40,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    @given(histories())
-    def check(history):
-        values, (gap, length), batches, orders, repeats = history
-        facts = {
-            m: {"requests": 10, "timeout": value}
-            for m, value in enumerate(values)
-            if value is not None and not gap <= m < gap + length
-        }
-        uncovered = range(gap, gap + length)
-        for store in (once, often):
-            _clear(store)
-        put_requests(once, {T0 + m: counts for m, counts in facts.items()})
-        _cover_all(once, uncovered)
-        run(once, loaded, T0, T0 + SPAN)
-        for number, order in enumerate(orders):
-            put_requests(
-                often,
-                {T0 + m: counts for m, counts in facts.items() if batches[m] == number},
-            )
-            if number == 1:
-                _cover_all(often, uncovered)
-            # what changed under windows that ran before is found by its dirty tokens alone
-            for low, high in order if number == 0 else order[:1]:
-                run(often, loaded, T0 + low, T0 + high)
-        for low, high in repeats:
-            run(often, loaded, T0 + low, T0 + high)
-        assert export(often) == export(once)
-        assert _evidence(often) == _evidence(once)
-
-    check()
-    for store in (once, often):
-        store.close()
-
-
-def _evidence(store: Store):
-    """Intervals by label set: series ids depend on the order of arrival."""
-    from userdb.models import Series
-
-    with store.read() as connection:
-        marks = {
-            row.id: row.fingerprint
-            for row in connection.execute(select(Series.id, Series.fingerprint))
-        }
-        return sorted(
-            (
-                row.policy,
-                row.first_minute,
-                row.last_minute,
-                marks.get(row.series_id, ""),
-                row.evaluation_class,
-                row.extreme,
-                row.value_array or b"",
-            )
-            for row in connection.execute(select(PolicyScore.__table__))
-        )
-
-
-def _cover_all(store: Store, uncovered: range) -> None:
-    cover(store, T0 - 30, T0 + uncovered.start)
-    if uncovered.stop < SPAN:
-        cover(store, T0 + uncovered.stop, T0 + SPAN)
-
-
-def _second_sqlite(tmp_path: Path) -> Store:
-    return _migrated(f"sqlite:///{tmp_path / 'often.sqlite'}")
-
-
-def _migrated(url: str) -> Store:
-    store = open_store(url)
-    upgrade(store)
-    return store
-
-
-def _clear(store: Store) -> None:
+def clear(store: Store) -> None:
     def work(connection):
         for table in Base.metadata.tables.values():
             connection.execute(delete(table))

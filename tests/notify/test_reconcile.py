@@ -373,3 +373,38 @@ def test_a_reconcile_waits_for_the_one_that_holds_the_group(store):
     slow.close()
     fast.close()
     assert len(deliveries(store)) == 2
+
+
+def test_a_flapping_alert_is_told_once_and_its_end_when_it_is_calm(store):
+    add_policy(store)
+    put_alert(store, "a", fired_at=NOW - minutes(40), flapping_at=NOW - minutes(30))
+    run(store)
+    # it opens and resolves again and again: nobody is told
+    ended = {"fired_at": NOW - minutes(40), "resolved_at": NOW - minutes(30)}
+    put_alert(store, "a", **ended, flapping_at=NOW - minutes(30))
+    assert run(store).deliveries == ()
+    put_alert(store, "b", fired_at=NOW - minutes(20))
+    assert run(store).deliveries == ()
+    put_alert(store, "b", fired_at=NOW - minutes(20), resolved_at=NOW - minutes(15))
+    assert run(store).deliveries == ()
+    put_alert(store, "a", **ended, flapping_at=NOW - minutes(30), calm_at=NOW)
+    run(store)
+    assert told(store) == [[("sim", "firing")], [("sim", "resolved")]]
+    assert deliveries(store)[1].payload["alerts"][0]["endsAt"] == "2026-03-01T11:45:00Z"
+    assert run(store).deliveries == ()
+
+
+def test_an_alert_that_flapped_between_two_runs_is_told_although_it_just_resolved(store):
+    add_policy(store)
+    put_alert(
+        store,
+        "a",
+        fired_at=NOW - minutes(9),
+        resolved_at=NOW - minutes(6),
+        flapping_at=NOW - minutes(6),
+    )
+    put_alert(store, "b", fired_at=NOW - minutes(4), resolved_at=NOW - minutes(1))
+    run(store)
+    assert told(store) == [[("sim", "firing")]]
+    assert deliveries(store)[0].payload["alerts"][0]["annotations"]["flapping"]
+    assert run(store).deliveries == ()

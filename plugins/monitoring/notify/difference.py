@@ -8,6 +8,7 @@ often it is asked, the receiver ends up knowing what is true.
 - A told episode that turns out never to have been is told resolved, from the payload last sent,
   with the annotation ``retracted``.
 - An episode that was not told and ended within the last hour is told: firing, then resolved.
+- While an alert flaps it is told once, firing; its end is told when it has calmed down.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from monitoring.notify.payload import (
@@ -31,6 +33,8 @@ from monitoring.notify.present import Episode, Present, Reference
 #: What was told resolved is remembered for so long, so that it is not told again.
 _REMEMBERED = timedelta(hours=24)
 _NONE = timedelta(0)
+#: The annotation of what is told of a flapping alert.
+FLAPPING = "flapping"
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,15 @@ def _steps(
     """One alert's news in order; and what was told, under the episode that it now is."""
     firing = present.firing.get(mark)
     steps: list[Told] = []
+    if mark in present.flapping:
+        newest = firing or next(reversed(present.ended.get(mark, ())), None)
+        if newest is None:
+            return last, []
+        if last is not None and last.status == "firing":
+            return replace(last, episode=newest.id), []
+        if last is None or last.precedes(newest):
+            steps.append(_told(newest, external_url, {FLAPPING: "it opens and resolves often"}))
+        return last, steps
 
     def tell(one: Told) -> Told:
         steps.append(one)
@@ -183,9 +196,12 @@ def _heir(mark: str, told: Told, present: Present, firing: Episode | None) -> Ep
     return firing
 
 
-def _told(episode: Episode, external_url: str) -> Told:
+def _told(
+    episode: Episode, external_url: str, besides: Mapping[str, str] = MappingProxyType({})
+) -> Told:
     link = f"{external_url}/monitoring/alerts/{episode.id}/history" if external_url else ""
-    alert = firing_alert(episode.labels, episode.annotations, episode.fired_at, link)
+    annotations = {**episode.annotations, **besides}
+    alert = firing_alert(episode.labels, annotations, episode.fired_at, link)
     return Told("firing", episode.id, alert)
 
 

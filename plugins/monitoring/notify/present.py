@@ -61,6 +61,7 @@ class Present:
         standing: by episode id, the referred episodes that hold, ended ones too.
         heirs: of referred episodes that don't hold: those that ended after they had begun.
         stale: policies whose state is too old to tell anybody.
+        flapping: fingerprints of the alerts that flap.
     """
 
     fresh: frozenset[str]
@@ -70,6 +71,7 @@ class Present:
     standing: Mapping[str, Episode]
     heirs: Mapping[str, Sequence[Episode]] = field(default_factory=dict)
     stale: frozenset[str] = frozenset()
+    flapping: frozenset[str] = frozenset()
 
     def only(self, marks: Callable[[Mapping[str, str]], bool]) -> Present:
         """The part whose alerts' labels ``marks`` accepts."""
@@ -108,6 +110,9 @@ def read_present(
         Alert.state == "resolved",
         Alert.resolved_at > now - TOLD_LATE,
     )
+    flapping = _episodes(
+        connection, fresh, wanted, Alert.flapping_at.is_not(None), Alert.calm_at.is_(None)
+    )
     standing = _standing(connection, fresh, {one.episode for one in references})
     lost = [one for one in references if one.episode not in standing and one.policy in fresh]
     heirs: list[Episode] = []
@@ -127,6 +132,7 @@ def read_present(
         standing=standing,
         heirs=_by_fingerprint(heirs),
         stale=stale,
+        flapping=frozenset(one.fingerprint for one in flapping),
     )
 
 

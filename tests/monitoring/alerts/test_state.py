@@ -66,7 +66,7 @@ def evidence(classes: str, start: int, interval: int):
 def states_text(transitions: Sequence[Transition], start: int, count: int, interval: int) -> str:
     """The state after each evaluation: . inactive, P pending, F firing."""
     letters = {"inactive": ".", "resolved": ".", "pending": "P", "firing": "F"}
-    text, state, rest = "", ".", list(transitions)
+    text, state, rest = "", ".", [one for one in transitions if not one.is_mark]
     for index in range(count):
         at = start + index * interval
         while rest and rest[0].at == at:
@@ -226,3 +226,101 @@ def test_the_fold_equals_a_walk_of_one_evaluation_at_a_time_however_it_is_split(
         states = load_state(dump_state(states))
         transitions += found
     assert states_text(transitions, start, len(classes), step) == naive(definition, classes)
+
+
+def marks(classes: str, **fields):
+    """Flapping marks as (index of the evaluation, reason, state of the marked episode)."""
+    definition = policy(**fields)
+    parts, unknown = evidence(classes, 600, 1)
+    _, transitions = fold(definition, {}, parts, unknown, 599, 599 + len(classes))
+    return [(one.at - 600, one.reason, one.to_state) for one in transitions if one.is_mark]
+
+
+def test_flapping_begins_with_the_change_too_many_and_ends_after_a_calm_look_back():
+    rule = {"lookback": 6, "changes": 3}
+    # firing at 1, resolved at 2, firing at 4: three changes within six evaluations
+    assert marks(".B.. B".replace(" ", "") + "." * 12, flapping=rule) == [
+        (4, "flapping", "firing"),
+        (11, "calm", "resolved"),
+    ]
+    # two of them are too old when the third comes
+    assert marks(".B......B" + "." * 12, flapping=rule) == []
+    assert marks(".B..B" + "." * 12, flapping=None) == []
+
+
+def test_unknown_evaluations_neither_calm_nor_flap():
+    rule = {"lookback": 6, "changes": 3}
+    assert marks(".B..B.??????....." + "." * 3, flapping=rule) == [
+        (4, "flapping", "firing"),
+        (17, "calm", "resolved"),
+    ]
+
+
+def test_a_calm_mark_is_of_the_episode_in_which_flapping_began():
+    rule = {"lookback": 4, "changes": 3}
+    found = marks(".B.BBBBBBBBB", flapping=rule)
+    assert found == [(3, "flapping", "firing"), (7, "calm", "firing")]
+
+
+def test_no_alert_opens_while_its_series_cools_down():
+    # it resolves at index 2; cooling for four minutes it opens again at index 6
+    assert timeline("BB.BBBBB", cooldown="4m") == "FF...." + "FF"
+    # what never fired leaves nothing to cool down from
+    assert timeline("B.BBB", cooldown="9m", **{"for": "2m"}) == "P.PPF"
+    # unknown time does not cool
+    assert timeline("B.??BBBB", cooldown="3m") == "F" + "....." + "FF"
+
+
+def test_what_is_unknown_of_a_series_alone_freezes_that_series():
+    parts, _ = evidence("BB", 600, 1)
+    gap = Interval(SERIES, 602, 604, EvaluationClass.UNKNOWN, np.empty(0))
+    (again, *_), _ = evidence("B", 605, 1)
+    definition = policy(**{"for": "2m"})
+    _, transitions = fold(definition, {}, [*parts, gap, again], [], 599, 606)
+    assert [(one.at - 600, one.to_state) for one in transitions] == [
+        (0, "pending"),
+        (5, "firing"),
+        (6, "resolved"),
+    ]
+
+
+@st.composite
+def lively_cases(draw):
+    classes = draw(st.text(alphabet="..BBBB~m?x", max_size=60))
+    fields = {
+        "for": f"{draw(st.integers(0, 2))}m",
+        "keep_firing_for": f"{draw(st.integers(0, 2))}m",
+        "cooldown": f"{draw(st.integers(0, 5))}m",
+        "flapping": {"lookback": draw(st.integers(2, 9)), "changes": draw(st.integers(2, 4))},
+        "recover": "< 0.1",
+        "evaluation_interval": f"{draw(st.integers(1, 2))}m",
+    }
+    cuts = draw(st.lists(st.integers(0, len(classes)), max_size=5))
+    acts = draw(st.lists(st.integers(0, max(len(classes) - 1, 0)), max_size=3))
+    return classes, fields, sorted(cuts), sorted(acts)
+
+
+@given(lively_cases())
+def test_marks_cool_downs_and_acts_do_not_depend_on_where_the_fold_is_split(case):
+    classes, fields, cuts, acts = case
+    definition = policy(**fields)
+    step = definition.interval
+    start = 600 // step * step + step
+    parts, unknown = evidence(classes, start, step)
+    times = [start + index * step for index in acts]
+
+    def over(bounds):
+        states: FoldState = {}
+        transitions: list[Transition] = []
+        for low, high in pairwise(bounds):
+            after, until = start + (low - 1) * step, start + (high - 1) * step
+            clipped = [one for part in parts if (one := clip(part, after, until, step)) is not None]
+            spans = [(max(a, after + step), min(b, until)) for a, b in unknown]
+            spans = [one for one in spans if one[0] <= one[1]]
+            due = {SERIES: [at for at in times if after < at <= until]}
+            states, found = fold(definition, states, clipped, spans, after, until, due)
+            states = load_state(dump_state(states))
+            transitions += found
+        return states, transitions
+
+    assert over([0, *cuts, len(classes)]) == over([0, len(classes)])
