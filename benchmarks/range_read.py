@@ -1,4 +1,4 @@
-"""Reading a range of rows: a plain cursor into NumPy beside connectorx and pandas.
+"""Reading a range of rows: a plain cursor into NumPy beside strings of codes, connectorx, pandas.
 
     python -m benchmarks.range_read [ROWS]
 
@@ -25,6 +25,7 @@ import pandas as pd
 from sqlalchemy import insert, select
 
 from tests.servers.mariadb import run_mariadb
+from userdb.bulk_read import read_minutes
 from userdb.migrate import upgrade
 from userdb.models import EventMinute
 from userdb.read import read_columns
@@ -78,6 +79,14 @@ def ways(store: Store) -> dict[str, Callable[[int], Any]]:
 
     measured: dict[str, Callable[[int], Any]] = {
         "plain cursor (read_columns)": lambda rows: read_columns(store, QUERY.limit(rows)),
+        # 100 rows a minute
+        "strings of codes (read_minutes)": lambda rows: read_minutes(
+            store,
+            EventMinute.__table__,
+            ["minute", "series_id", "events", "events"],
+            0,
+            max(rows // 100, 1),
+        ),
         "pandas.read_sql": pandas_read,
     }
     if find_spec("connectorx"):

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Connection,
     Select,
     Table,
-    literal_column,
     select,
     text,
 )
@@ -152,12 +151,12 @@ class _Reader:
         self, chosen: Sequence[Encoding], first: int, stop: int
     ) -> tuple[int, bytes, list[int]]:
         """How many rows there are, their codes, and each encoding's check (0 without one)."""
-        codes = [code.format(first=first) for one in chosen for code in one.codes]
-        query: Select[*tuple[Any, ...]] = select(
-            literal_column("count(*)"),
-            literal_column(self.dialect.join(codes)),
-            *(literal_column(one.check or "0") for one in chosen),
-        )
+        codes = [code for one in chosen for code in one.codes]
+        listed = ["count(*)", self.dialect.join(codes), *(one.check or "0" for one in chosen)]
+        wanted = text(", ".join(listed))
+        if ":first" in wanted.text:
+            wanted = wanted.bindparams(first=first)
+        query: Select[*tuple[Any, ...]] = select(wanted)
         rows, data, *checks = self.connection.execute(self._limited(query, first, stop)).one()
         if not rows:
             return 0, b"", []

@@ -129,7 +129,7 @@ class Encoding:
     """One way to write a column.
 
     Attributes:
-        codes: SQL of each code; ``{first}`` stands for the first minute of the range.
+        codes: SQL of each code; ``:first`` is the first minute of the range.
         check: SQL over all rows, for ``decode``.
         decode: codes (rows, len(codes)), value of the check, first minute → values, or None where
             this encoding doesn't hold them.
@@ -170,7 +170,7 @@ def _minute(column: Column[Any]) -> Encoding:
     def decode(codes: Codes, _check: int, first: int) -> Array | None:
         return None if (codes == LOST).any() else codes[:, 0] + first
 
-    return Encoding((f"{column.name} - {{first}}",), None, decode)
+    return Encoding((f"{column.name} - :first",), None, decode)
 
 
 def _single(number: str) -> Encoding:

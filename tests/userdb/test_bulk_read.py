@@ -161,7 +161,16 @@ def _sample(minute: int, **values: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("memory", [2**40, INT64, -INT64 - 1, -5])
+@pytest.mark.parametrize(
+    "number",
+    [0, 0xD7FF, 0xD800, 0xDFFF, 0xFFFD, 2**20, 0x10FFFF, 0x110000, 2**24 - 1, 2**24, INT32],
+)
+def test_a_number_at_the_edge_of_a_code(store: Store, number: int) -> None:
+    _put(store, [_row(1, requests=number, bytes_sent=number), _row(2)])
+    assert _assert_same(store, 0, 10) == 2
+
+
+@pytest.mark.parametrize("memory", [2**20, 2**40, INT64, -INT64 - 1, -5])
 def test_nulls_of_whole_numbers(store: Store, memory: int) -> None:
     rows = [_sample(1, memory_bytes=memory, oom_killed=True, cpu_percent=12.5), _sample(2)]
     store.write(lambda connection: bulk_insert(connection, ContainerSample, rows))
@@ -187,6 +196,7 @@ def test_on_a_transactions_own_connection(store: Store) -> None:
 def test_a_text_that_a_server_cuts_is_read_in_smaller_ranges(
     mariadb_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_read, "_MAX_TEXT", 2000)
+    monkeypatch.setattr(bulk_read, "_MAX_TEXT", 4000)
+    monkeypatch.setattr(bulk_read._Reader, "_plain", lambda *_: pytest.fail("read by a cursor"))
     _put(mariadb_store, [_row(minute, series) for minute in range(50) for series in range(20)])
     assert _assert_same(mariadb_store, 0, 60) == 1000
