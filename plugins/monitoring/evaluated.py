@@ -51,9 +51,8 @@ def affected(
     """Evaluated ranges (after, until] whose classes depend on the minutes first to last."""
     reach = max(
         (
-            max(policy.lookback_minutes, policy.memory_minutes)
-            + policy.lookback_minutes
-            + policy.interval
+            # as far back as scorers read
+            policy.lookback_minutes + policy.interval + policy.memory_minutes
             for policy in timeline.policies
         ),
         default=0,

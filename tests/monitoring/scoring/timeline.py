@@ -133,8 +133,7 @@ def assert_same_out_of_reach(
     policy: Policy, before: MemoryFacts, after: MemoryFacts, minute: int
 ) -> None:
     """Facts that differ in a minute give the same but in the evaluations that are done again."""
-    reach = max(policy.lookback_minutes, policy.memory_minutes)
-    reach += policy.lookback_minutes + policy.interval
+    reach = policy.lookback_minutes + policy.interval + policy.memory_minutes
     for low, high in ((0, minute), (minute + 1 + reach, minute + 61 + reach)):
         if low // policy.interval < high // policy.interval:
             found = [timeline(policy, facts, low, high) for facts in (before, after)]
