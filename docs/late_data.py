@@ -254,7 +254,7 @@ def _history(known: Knowledge, top: float) -> Iterator[str]:
 
 
 def _legend(baseline: float) -> Iterator[str]:
-    left = LEFT
+    left: float = LEFT
     named = {
         "collected in time": IN_TIME_COLOUR,
         "came late": LATE_COLOUR,
