@@ -5,8 +5,9 @@ outside of any transaction. Each policy's evidence is then stored under its lock
 it since the facts were read; else it is scored again there. Dirty tokens stay: what changed
 meanwhile is scored by the step that takes them, last here or in the next run of the chain.
 
-Memory: the facts of a chunk, some 256 MB of them at most, and what scoring makes of the largest
-policy; a chunk is a day at least, and as long as the longest lookback.
+Memory: the facts of a chunk, ``BUDGET`` bytes of them, and several times that while they are read
+and scored; a chunk is a day at least, and as long as the longest lookback. benchmarks/replay.py
+shows the peak.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from userdb.models import Alert, PolicyState, Series, VersionOverride
 from userdb.store import Store
 
 #: Bytes of facts that are held at once.
-BUDGET = 256 * 1024 * 1024
+BUDGET = 64 * 1024 * 1024
 
 #: Called with steps done, steps in all, and what was just done.
 Progress = Callable[[int, int, str], None]
