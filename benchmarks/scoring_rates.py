@@ -46,6 +46,25 @@ POLICIES: Mapping[str, Mapping[str, Any]] = {
     },
     "absence": {"kind": "absence", "signal": "requests.count"},
     "new_value": {"kind": "new_value", "signal": "requests.count", **_LABEL},
+    "change: ratio to a day before, 15m": {
+        "kind": "change",
+        "signal": "requests.count",
+        "window": "15m",
+        "compare": "day",
+        "threshold": 2,
+    },
+    "baseline: 14 days, 15m": {
+        "kind": "baseline",
+        "signal": "requests.count",
+        "window": "15m",
+    },
+    "burn_rate: ticket": {
+        "kind": "burn_rate",
+        "errors": ["requests.server_errors"],
+        "total": "requests.count",
+        "objective": 0.99,
+        "windows": "ticket",
+    },
     "cardinality": {
         "kind": "cardinality",
         "signal": "requests.count",
@@ -83,8 +102,6 @@ def _minutes(selection: Selection, reach: int, memory: int) -> FamilyMinutes:
         {name: np.ones(shape, dtype=np.bool_) for name in selection.columns},
         np.ones(memory + shape[0], dtype=np.bool_),
         never,
-        np.full(SERIES, FIRST - reach),
-        [],
     )
 
 
