@@ -54,7 +54,7 @@ class Traffic:
 
     routes: int
     days: int
-    start: datetime = datetime(2026, 3, 2, tzinfo=UTC)
+    start: datetime = datetime(2024, 1, 1, tzinfo=UTC)
 
     @property
     def end(self) -> datetime:
