@@ -75,14 +75,17 @@ def read_minutes(
         UserdbUnavailable: userdb can't be reached.
     """
     chosen = [table.c[name] for name in columns]
+    # without rows, the dtype
+    parts: list[list[Array]] = [[np.empty(0, dtype=dtype_of(column))] for column in chosen]
     with store.read() if connection is None else nullcontext(connection) as reading:
-        parts = list(_Reader(store, reading, table, chosen, series).parts(first, stop))
-    found: dict[str, Array] = {}
-    for at, (name, column) in enumerate(zip(columns, chosen, strict=True)):
-        # without rows, the dtype
-        none = np.empty(0, dtype=dtype_of(column))
-        found[name] = np.concatenate([none, *(part[at] for part in parts)], dtype=none.dtype)
-    return found
+        for found in _Reader(store, reading, table, chosen, series).parts(first, stop):
+            for own, values in zip(parts, found, strict=True):
+                own.append(values)
+    joined: dict[str, Array] = {}
+    for name, own in zip(columns, parts, strict=True):
+        joined[name] = np.concatenate(own, dtype=own[0].dtype)
+        own.clear()  # a column is held twice, not the table
+    return joined
 
 
 class _Reader:
