@@ -123,6 +123,8 @@ def test_policies_and_deliveries(store: Store) -> None:
         for number, status in enumerate(("pending", "sending", "dead", "sent")):
             connection.execute(
                 insert(Delivery).values(
+                    kind="alerts",
+                    context={},
                     id=str(number),
                     receiver="default",
                     group_key="g",

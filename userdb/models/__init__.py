@@ -5,7 +5,7 @@ from userdb.models.base import Base
 from userdb.models.collection import Collection, Dirty, Series
 from userdb.models.containers import ContainerSample
 from userdb.models.events import EventMinute, MonitorEvent
-from userdb.models.notifications import Delivery, DeliveryAttempt, NotificationGroup
+from userdb.models.notifications import Delivery, DeliveryAttempt, NotificationGroup, Silence
 from userdb.models.policies import (
     Evaluation,
     PolicyScore,
@@ -35,6 +35,7 @@ __all__ = [
     "RequestLog",
     "RequestMinute",
     "Series",
+    "Silence",
     "SourceFile",
     "VersionOverride",
 ]

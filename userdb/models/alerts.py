@@ -96,7 +96,7 @@ class OperatorAction(Base):
     policy: Mapped[str] = mapped_column(String(128))
     series_id: Mapped[int] = mapped_column(Integer)
     alert_id: Mapped[str] = mapped_column(String(32))
-    #: acknowledge, unacknowledge, resolve or comment
+    #: acknowledge, unacknowledge, resolve, comment, assign, true_positive or false_positive
     action: Mapped[str] = mapped_column(String(16))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     span_from: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -26,6 +26,12 @@ class NotificationGroup(Base):
     group_key: Mapped[str] = mapped_column(String(255), primary_key=True)
     told: Mapped[dict[str, Any]] = mapped_column(Json)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    #: event time up to which the group was last looked at for group_interval
+    flushed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: when a message of the group was last put into the outbox
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: what routing remembers besides: steps of escalation that were taken, what was held back
+    memo: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
 
 class Delivery(Base):
@@ -46,6 +52,10 @@ class Delivery(Base):
     #: pending, sending, sent or dead
     status: Mapped[str] = mapped_column(String(16))
     payload: Mapped[dict[str, Any]] = mapped_column(Json)
+    #: alerts or digest
+    kind: Mapped[str] = mapped_column(String(16))
+    #: what texts say besides the payload, by the alert's fingerprint; as it was when decided
+    context: Mapped[dict[str, Any]] = mapped_column(Json)
     attempts: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -70,3 +80,29 @@ class DeliveryAttempt(Base):
     http_status: Mapped[int | None] = mapped_column(Integer)
     #: the response's first bytes, or the transport's error; without secrets
     response: Mapped[str | None] = mapped_column(LongText)
+
+
+class Silence(Base):
+    """Alerts that match are not told of while it holds: from ``starts_at`` to ``ends_at``.
+
+    With a recurrence it holds only at the recurrence's times between these two: a maintenance
+    window.
+    """
+
+    __tablename__ = "silence"
+    __table_args__ = (Index(None, "ends_at"), TABLE_OPTIONS)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    #: texts like ``service="sim"``, all of which must match
+    matchers: Mapped[list[str]] = mapped_column(Json)
+    starts_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    #: null only with a recurrence: it goes on until it is expired
+    ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: a time interval, as routing.yaml writes it
+    recurrence: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    author: Mapped[str] = mapped_column(String(255))
+    comment: Mapped[str] = mapped_column(LongText)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    #: when somebody ended it early
+    expired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    expired_by: Mapped[str | None] = mapped_column(String(255))

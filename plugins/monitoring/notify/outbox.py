@@ -68,6 +68,8 @@ def enqueue(
             "sequence": number,
             "status": PENDING,
             "payload": payload,
+            "kind": "alerts",
+            "context": {},
             "attempts": 0,
             "created_at": now,
             "next_attempt_at": now,

@@ -161,6 +161,8 @@ def upgrade() -> None:
         sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("payload", Json, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("context", Json, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("next_attempt_at", UtcDateTime, nullable=False),
@@ -242,6 +244,9 @@ def upgrade() -> None:
         sa.Column("group_key", sa.String(length=255), nullable=False),
         sa.Column("told", Json, nullable=False),
         sa.Column("updated_at", UtcDateTime, nullable=False),
+        sa.Column("flushed_at", UtcDateTime, nullable=True),
+        sa.Column("sent_at", UtcDateTime, nullable=True),
+        sa.Column("memo", Json, nullable=True),
         sa.PrimaryKeyConstraint("receiver", "group_key", name="pk_notification_group"),
     )
     _create_table(
@@ -369,6 +374,21 @@ def upgrade() -> None:
         sa.UniqueConstraint("family", "fingerprint", name="uq_series_family_fingerprint"),
     )
     _create_table(
+        "silence",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("matchers", Json, nullable=False),
+        sa.Column("starts_at", UtcDateTime, nullable=False),
+        sa.Column("ends_at", UtcDateTime, nullable=True),
+        sa.Column("recurrence", Json, nullable=True),
+        sa.Column("author", sa.String(length=255), nullable=False),
+        sa.Column("comment", LongText, nullable=False),
+        sa.Column("created_at", UtcDateTime, nullable=False),
+        sa.Column("expired_at", UtcDateTime, nullable=True),
+        sa.Column("expired_by", sa.String(length=255), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_silence"),
+        indexes={"ix_silence_ends_at": ["ends_at"]},
+    )
+    _create_table(
         "source_file",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("source", sa.String(length=255), nullable=False),
@@ -403,6 +423,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("version_override")
     op.drop_table("source_file")
+    op.drop_table("silence")
     op.drop_table("series")
     op.drop_table("request_minute")
     op.drop_table("request_log")

@@ -1,0 +1,57 @@
+"""Signed tokens: who may say something about an alert without logging in.
+
+A message carries one for each alert. It names the episode and the receiver that was told, is
+good for a week, and is signed with ``MONITORING_CALLBACK_SECRET``; without that there are no
+tokens and no links to acknowledge.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from itsdangerous import BadSignature, URLSafeSerializer
+
+from userdb.errors import AlertError
+
+GOOD_FOR = timedelta(days=7)
+_SALT = "monitoring.alert"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a token allows: to act about ``episode``, as ``receiver``."""
+
+    episode: str
+    receiver: str
+
+
+def callback_secret(environ: Mapping[str, str] | None = None) -> str | None:
+    """The key of tokens; None where links and callbacks are off."""
+    env = os.environ if environ is None else environ
+    return env.get("MONITORING_CALLBACK_SECRET", "").strip() or None
+
+
+def make_token(secret: str, grant: Grant, *, now: datetime) -> str:
+    """A token, safe in a URL, that is good for ``GOOD_FOR`` from ``now``."""
+    until = int((now + GOOD_FOR).timestamp())
+    return str(URLSafeSerializer(secret, salt=_SALT).dumps([grant.episode, grant.receiver, until]))
+
+
+def read_token(secret: str, token: str, *, now: datetime) -> Grant:
+    """What ``token`` allows.
+
+    Raises:
+        AlertError: it is not genuine, or its time is over.
+    """
+    try:
+        episode, receiver, until = URLSafeSerializer(secret, salt=_SALT).loads(token)
+    except (BadSignature, TypeError, ValueError):
+        raise AlertError("the link is not genuine; take it from the message as it is") from None
+    if now.timestamp() > until:
+        raise AlertError(
+            "the link is too old; acknowledge with `monitoring alerts ack` or on the alert's page"
+        )
+    return Grant(episode, receiver)
