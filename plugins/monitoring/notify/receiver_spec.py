@@ -1,0 +1,59 @@
+"""A receiver as ``routing.yaml`` writes it: everything but its address and its secrets.
+
+Those come from an Airflow connection or from environment variables, which are only named here.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from monitoring.duration import Duration
+
+Language = Literal["en", "zh"]
+
+
+class RateLimit(BaseModel):
+    """At most ``messages`` within ``per``; what is held back comes as a digest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    messages: int = Field(ge=1)
+    per: Duration = timedelta(hours=1)
+
+
+class ReceiverSpec(BaseModel):
+    """One entry of ``receivers:``.
+
+    Attributes:
+        name: unique; routes name it, and what it was told is kept under it.
+        kind: of channel: webhook, alertmanager, apprise, airflow or log.
+        connection: id of the Airflow connection that holds address and secrets.
+        url_env: instead of it, the environment variable that holds the URL.
+        secret_env: the environment variable that holds the signature's key.
+        options: what only this kind of channel has.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=128)
+    kind: str = "webhook"
+    connection: str | None = None
+    url_env: str | None = None
+    secret_env: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    language: Language = "en"
+    send_resolved: bool = True
+    timeout: Duration = timedelta(seconds=10)
+    max_alerts: int = Field(0, ge=0)
+    give_up_after: Duration = timedelta(hours=24)
+    rate_limit: RateLimit | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if self.connection and self.url_env:
+            raise ValueError("connection and url_env both give an address; keep one of them")
+        return self
