@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from monitoring.alerts import folding
 from monitoring.alerts.acts import Act, record_act
 from monitoring.alerts.history import update_alerts
 from monitoring.evaluation import register_versions, score_policies
@@ -315,6 +316,14 @@ def evidence(store: Store):
             )
             for row in connection.execute(select(PolicyScore.__table__))
         )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_batches() -> Iterator[None]:
+    """So that the seams between a fold's batches are met too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folding, "_BATCH", 2)
+        yield
 
 
 @contextmanager

@@ -16,11 +16,13 @@ from monitoring.alerts.state import (
     load_state,
 )
 from monitoring.policy.versions import Segment, Timeline
-from monitoring.scoring.classes import EvaluationClass, Interval, clip
+from monitoring.scoring.classes import DAY, EvaluationClass, Interval, clip
 from userdb.models import Evaluation
 
-#: Evaluated ranges that are folded per read of evidence: two days of five-minute windows.
+#: Evaluated ranges that are folded at once, which bounds what a fold holds: so many, and no more
+#: than end within two days.
 _BATCH = 600
+_SPAN = 2 * DAY
 
 #: Series to the minutes, ascending, at which operators resolved its episodes.
 Acts = Mapping[int, Sequence[int]]
@@ -69,7 +71,8 @@ def read_evaluated(connection: Connection, name: str, after: int) -> list[Evalua
         .order_by(Evaluation.last_minute)
         .limit(_BATCH)
     )
-    return [EvaluatedRange(row.first_minute, row.last_minute, row.state) for row in rows]
+    found = [EvaluatedRange(row.first_minute, row.last_minute, row.state) for row in rows]
+    return [one for one in found if one.last <= found[0].last + _SPAN]
 
 
 def fold_ranges(

@@ -7,6 +7,7 @@ what it changes. Transitions that no longer hold are superseded, never deleted.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -23,7 +24,7 @@ from monitoring.alerts.state import Transition, dump_state, episode_id
 from monitoring.evidence import read_evidence
 from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.state import lock_policy
-from monitoring.policy.versions import Timeline, current_policies, read_timeline
+from monitoring.policy.versions import current_policies, read_timeline
 from userdb.models import AlertTransition, Evaluation, PolicyState, Series
 from userdb.store import Store
 from userdb.times import from_minute, to_minute
@@ -61,39 +62,38 @@ def update_alerts(store: Store, *, now: datetime) -> AlertReport:
         )
     composites = [one for one in definitions.values() if isinstance(one, CompositePolicy)]
     waiting |= {one.name for one in composites}
-    counts = {"pending": 0, "firing": 0, "resolved": 0, "superseded": 0}
+    counts: Counter[str] = Counter()
     errors: dict[str, str] = {}
     for name in in_order(definitions):
         if name not in waiting:
             continue
         work = partial(_fold_policy, name=name, composites=composites, now=now)
         try:
-            found = store.write(work)
+            counts += store.write(work)
         except Exception as error:  # one policy never stops the others
             errors[name] = f"{type(error).__name__}: {error}"
-            continue
-        for key, number in found.items():
-            counts[key] += number
     return AlertReport(**counts, errors=errors)
 
 
 def _fold_policy(
     connection: Connection, name: str, composites: Sequence[CompositePolicy], now: datetime
-) -> dict[str, int]:
+) -> Counter[str]:
     lock = lock_policy(connection, name)
     timeline = read_timeline(connection, name)
     if lock.operands_from is not None:
         score_operands(connection, name, timeline)
         lock = lock_policy(connection, name)
     if lock.fold_from is None:
-        return {}
+        return Counter()
     after, states = read_checkpoint(connection, name, lock.fold_from)
-    begin = after
     acts = read_resolutions(connection, name)
-    transitions: list[Transition] = []
+    changes: Counter[str] = Counter()
+    affected: set[str] = set()
     done = False
     while not done and (ranges := read_evaluated(connection, name, after)):
         evidence = read_evidence(connection, name, after, ranges[-1].last)
+        begin = after
+        transitions: list[Transition] = []
         checkpoints: list[dict[str, Any]] = []
         for one, end, found in fold_ranges(timeline, states, after, ranges, evidence, acts):
             transitions += found
@@ -105,7 +105,9 @@ def _fold_policy(
                 done = True
                 break
         _write_checkpoints(connection, checkpoints)
-    changes = _reconcile(connection, name, transitions, begin, after, timeline, now)
+        changes += _reconcile(connection, name, transitions, begin, after, affected, now)
+    # last, as an episode may reach over many batches
+    write_episodes(connection, name, affected, timeline, now)
     tell_composites(connection, name, composites, lock.fold_from, after)
     connection.execute(
         update(PolicyState).where(PolicyState.policy == name).values(fold_from=None, fold_to=None)
@@ -132,10 +134,16 @@ def _reconcile(
     transitions: Sequence[Transition],
     after: int,
     until: int,
-    timeline: Timeline,
+    affected: set[str],
     now: datetime,
-) -> dict[str, int]:
-    """Make ``transitions`` the current ones of the times in (after, until]."""
+) -> Counter[str]:
+    """Make ``transitions`` the current ones of the times in (after, until].
+
+    Ids of the episodes that this changes are added to ``affected``.
+
+    Returns:
+        New transitions by the state that they lead to, and the superseded ones.
+    """
     marks = _fingerprints(connection, {one.series for one in transitions})
     wanted = {
         (
@@ -155,7 +163,6 @@ def _reconcile(
         )
     )
     stale: list[int] = []
-    affected: set[str] = set()
     for row in rows:
         key = (row.alert_id, to_minute(row.at), row.from_state, row.to_state)
         held = wanted.get(key)
@@ -189,14 +196,15 @@ def _reconcile(
     if new:
         connection.execute(insert(AlertTransition), new)
         affected.update(key[0] for key in wanted)
-    write_episodes(connection, name, affected, timeline, now)
-    return {
-        **{
-            state: sum(row["to_state"] == state != row["from_state"] for row in new)
-            for state in ("pending", "firing", "resolved")
-        },
-        "superseded": len(stale),
-    }
+    return Counter(
+        {
+            **{
+                state: sum(row["to_state"] == state != row["from_state"] for row in new)
+                for state in ("pending", "firing", "resolved")
+            },
+            "superseded": len(stale),
+        }
+    )
 
 
 def _fingerprints(connection: Connection, series: set[int]) -> dict[int, str]:
