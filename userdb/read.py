@@ -11,17 +11,19 @@ last one and deletes the write-ahead log, and what this process commits afterwar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from sqlalchemy import Boolean, ColumnElement, Connection, Float, Integer, Numeric, Select
 
 from userdb.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def read_columns(
@@ -42,6 +44,8 @@ def read_columns(
     Raises:
         UserdbUnavailable: userdb can't be reached.
     """
+    import pandas as pd  # takes a third of a second, and what reads in bulk needs none
+
     with store.read() if connection is None else nullcontext(connection) as reading:
         result = reading.execute(query)
         names = list(result.keys())
@@ -68,7 +72,8 @@ def read_columns(
             frame[name] = np.array(data, dtype=np.float64)
         else:
             convert = column.type.dialect_impl(dialect).result_processor(dialect, None)
-            frame[name] = _objects(data, convert)
+            values = [convert(value) for value in data] if convert else data
+            frame[name] = pd.Series(values, dtype="object")
     return pd.DataFrame(frame, columns=names)
 
 
@@ -84,7 +89,3 @@ def _integers(data: Sequence[Any], *, nullable: bool) -> np.ndarray[Any, Any]:
             if None not in data:
                 raise
     return np.array(data, dtype=np.float64)
-
-
-def _objects(data: Sequence[Any], convert: Callable[[Any], Any] | None) -> pd.Series[Any]:
-    return pd.Series([convert(value) for value in data] if convert else data, dtype="object")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from monitoring.alerts import folding
 from monitoring.alerts.acts import Act, record_act
@@ -379,6 +379,8 @@ def check(tellers: tuple[Teller, Teller], story: Story) -> None:
 
 _RELAXED = settings(
     deadline=None,
+    # a failure is told within seconds; shrinking it would take longer than a test may
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[
         HealthCheck.too_slow,
         HealthCheck.data_too_large,
