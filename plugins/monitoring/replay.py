@@ -7,7 +7,7 @@ meanwhile is scored by the step that takes them, last here or in the next run of
 
 Memory: the facts of two chunks, ``BUDGET`` bytes in all, as the next is read while one is scored
 and stored; and several times that while they are read. A chunk is a day at least, and as long as
-the longest lookback. A fold holds two days of a policy. So the peak doesn't grow with the range,
+the longest lookback. A fold holds a week of a policy. So the peak doesn't grow with the range,
 but for the list of changes; benchmarks/replay.py shows it.
 """
 
