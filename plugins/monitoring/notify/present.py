@@ -7,79 +7,21 @@ told or taken back. A removed policy has no alerts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
 from sqlalchemy.engine import Row
 
+from monitoring.notify.episode import TOLD_LATE, Episode, Present, Reference
 from monitoring.notify.payload import fingerprint
 from monitoring.policy.versions import current_policies
 from userdb.models import Alert, PolicyState
 from userdb.times import from_minute
 
-#: An episode that ended longer ago and was never told is history.
-TOLD_LATE = timedelta(hours=1)
 _DEFAULT_PRESENT = timedelta(minutes=15)
 _BATCH = 5000
-
-
-@dataclass(frozen=True)
-class Episode:
-    """An episode that fired and holds now; ``labels`` are those that receivers get."""
-
-    id: str
-    policy: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    fired_at: datetime
-    #: None while it fires
-    resolved_at: datetime | None
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Reference:
-    """An episode that a receiver believes to be firing."""
-
-    episode: str
-    policy: str
-    since: datetime
-
-
-@dataclass(frozen=True)
-class Present:
-    """What is true now. Mappings by fingerprint, unless said otherwise; lists oldest first.
-
-    Attributes:
-        fresh: policies whose state is known; all below is about these alone.
-        reached: policy → event time up to which its state is known.
-        firing: what fires.
-        ended: what ended within ``TOLD_LATE``.
-        standing: by episode id, the referred episodes that hold, ended ones too.
-        heirs: of referred episodes that don't hold: those that ended after they had begun.
-        stale: policies whose state is too old to tell anybody.
-        flapping: fingerprints of the alerts that flap.
-    """
-
-    fresh: frozenset[str]
-    reached: Mapping[str, datetime]
-    firing: Mapping[str, Episode]
-    ended: Mapping[str, Sequence[Episode]]
-    standing: Mapping[str, Episode]
-    heirs: Mapping[str, Sequence[Episode]] = field(default_factory=dict)
-    stale: frozenset[str] = frozenset()
-    flapping: frozenset[str] = frozenset()
-
-    def only(self, marks: Callable[[Mapping[str, str]], bool]) -> Present:
-        """The part whose alerts' labels ``marks`` accepts."""
-        return replace(
-            self,
-            firing={mark: one for mark, one in self.firing.items() if marks(one.labels)},
-            ended={mark: some for mark, some in self.ended.items() if marks(some[0].labels)},
-        )
 
 
 def read_present(

@@ -17,6 +17,9 @@ from monitoring.signals import CATALOGUE, Catalogue
 from monitoring.yaml_source import Locate, invalid, load_yaml
 from userdb.errors import PolicyError
 
+#: Lies in the folder of policies, and holds none.
+ROUTING_FILE = "routing.yaml"
+
 
 @dataclass(frozen=True)
 class Policies:
@@ -45,6 +48,8 @@ def policies_path() -> Path:
 def load_policies(path: Path | str | None = None, catalogue: Catalogue = CATALOGUE) -> Policies:
     """Read ``*.yaml`` and ``*.yml`` directly in the folder, or the one file, at ``path``.
 
+    ``routing.yaml`` in the folder is not one of them.
+
     Args:
         catalogue: where signals are looked up.
 
@@ -72,7 +77,11 @@ def _files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
     if root.is_dir():
-        return sorted(file for file in root.iterdir() if file.suffix in (".yaml", ".yml"))
+        return sorted(
+            file
+            for file in root.iterdir()
+            if file.suffix in (".yaml", ".yml") and file.name != ROUTING_FILE
+        )
     raise PolicyError(
         f"{root}: there is no such file or folder of policies; "
         "set MONITORING_POLICIES to one that exists"
