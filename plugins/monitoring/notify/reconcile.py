@@ -25,7 +25,7 @@ from monitoring.notify.payload import AlertPayload, Group, message
 from monitoring.notify.present import read_present
 from monitoring.notify.receiver_spec import RateLimit
 from monitoring.notify.routing.decision import Decision, GroupState
-from monitoring.notify.routing.digest import DIGEST, Allowance, digest, hold, refresh
+from monitoring.notify.routing.digest import DIGEST, Allowance, digest, within_limit
 from monitoring.notify.routing.plan import Target, members, plan
 from monitoring.notify.routing.suppression import Suppression
 from monitoring.notify.routing.tree import Routing
@@ -183,14 +183,7 @@ class _Work:
         messages = decision.messages
         if limit is not None:
             allowance = self._allowance(connection, receiver, limit, held)
-            changed = {
-                mark: one
-                for mark, one in decision.state.told.items()
-                if state.told.get(mark) != one
-            }
-            new = refresh(held, changed)
-            if messages and not allowance.allows(len(messages)):
-                new, messages = hold(new, decision), ()
+            messages, new = within_limit(held, state.told, decision, allowance)
             if new != held:
                 groups.store_held(connection, receiver.name, new, self.now)
         return self._insert(connection, receiver, target.group, messages, decision.state.told)

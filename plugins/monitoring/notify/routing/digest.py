@@ -17,6 +17,7 @@ from monitoring.notify.told import Told
 #: The group that digests are told in; what is held back is remembered in its row.
 DIGEST = Group({"digest": "true"})
 Held = Mapping[str, Told]
+Messages = tuple[tuple[AlertPayload, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,22 @@ class Allowance:
         return self.left >= 1 and self.is_clear
 
 
-def hold(held: Held, decision: Decision) -> dict[str, Told]:
-    """What is held back, with what was decided and may not be sent."""
+def within_limit(
+    held: Held, before: Mapping[str, Told], decision: Decision, allowance: Allowance
+) -> tuple[Messages, dict[str, Told]]:
+    """The messages of a decision that may be sent, and what is then held back.
+
+    Args:
+        before: what was told before the decision: what it changes is news of held alerts too, also
+            where it makes no message.
+    """
+    told = decision.state.told
+    changed = {mark: one for mark, one in told.items() if before.get(mark) != one}
+    kept = {mark: changed.get(mark, one) for mark, one in held.items()}
+    if not decision.messages or allowance.allows(len(decision.messages)):
+        return decision.messages, kept
     marks = {alert["fingerprint"] for message in decision.messages for alert in message}
-    return {**held, **{mark: decision.state.told[mark] for mark in sorted(marks)}}
-
-
-def refresh(held: Held, told: Mapping[str, Told]) -> dict[str, Told]:
-    """What is held back, in its newest state; ends too that make no message of their own."""
-    return {mark: told.get(mark, one) for mark, one in held.items()}
+    return (), {**kept, **{mark: told[mark] for mark in sorted(marks)}}
 
 
 def digest(held: Iterable[Told]) -> tuple[AlertPayload, ...]:
