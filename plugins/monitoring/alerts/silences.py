@@ -52,7 +52,9 @@ def add_silence(
         )
     for name, text in (("author", author), ("comment", comment)):
         if not text.strip():
-            raise AlertError(f"a silence needs a {name}: others must know who silenced what, why")
+            raise AlertError(
+                f"the silence's {name} is empty: others must know who silenced what, and why"
+            )
     made = Silence(
         id=uuid.uuid4().hex,
         matchers=tuple(matchers),

@@ -113,7 +113,7 @@ def _zone(name: str) -> tzinfo:
 def _known_zone(name: str) -> str:
     try:
         _zone(name)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         raise ValueError(
             f"there is no time zone {name!r}; write for example Europe/Berlin, Asia/Shanghai or UTC"
         ) from None

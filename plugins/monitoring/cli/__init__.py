@@ -14,6 +14,8 @@ from monitoring.cli.chain import analyse, collect, run, signals, status
 from monitoring.cli.db import db
 from monitoring.cli.policy import policy
 from monitoring.cli.replay import replay
+from monitoring.cli.routing import routing
+from monitoring.cli.silence import silence
 from userdb.errors import MonitoringError
 
 __all__ = ["app", "main"]
@@ -28,6 +30,8 @@ for command in (collect, analyse, run, replay, backtest, status, signals):
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")
 app.add_typer(policy, name="policy")
+app.add_typer(routing, name="routing")
+app.add_typer(silence, name="silence")
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from monitoring.alerts.matchers import MatcherField
 from monitoring.alerts.time_intervals import TimeInterval
@@ -16,6 +16,16 @@ from monitoring.notify.receiver_spec import ReceiverSpec
 EVERYONE = "*"
 #: group_by: every alert is a group of its own.
 ALL_LABELS = "..."
+
+T = TypeVar("T")
+
+
+def _not_empty(value: tuple[T, ...]) -> tuple[T, ...]:
+    # Field(min_length=1) would tell of a list that is empty where its entries are wrong
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -88,8 +98,8 @@ class InhibitRule(_Part):
     """While an alert fires that the source's matchers match, nobody is told of those that the
     target's do, where both agree in the labels of ``equal``."""
 
-    source_matchers: Annotated[tuple[MatcherField, ...], Field(min_length=1)]
-    target_matchers: Annotated[tuple[MatcherField, ...], Field(min_length=1)]
+    source_matchers: Annotated[tuple[MatcherField, ...], AfterValidator(_not_empty)]
+    target_matchers: Annotated[tuple[MatcherField, ...], AfterValidator(_not_empty)]
     equal: tuple[str, ...] = ()
 
 
@@ -97,7 +107,7 @@ class NamedIntervals(_Part):
     """What routes name in ``mute_times`` and ``active_times``: holds while any of them does."""
 
     name: Name
-    time_intervals: Annotated[tuple[TimeInterval, ...], Field(min_length=1)]
+    time_intervals: Annotated[tuple[TimeInterval, ...], AfterValidator(_not_empty)]
 
 
 class RoutingSpec(_Part):
