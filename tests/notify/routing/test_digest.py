@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from monitoring.notify.reconcile import reconcile
 from sqlalchemy import update
 
@@ -48,7 +50,7 @@ def test_what_exceeds_the_limit_is_told_later_in_one_message(store):
     assert go(store, 10).held == 0
     digest = messages(store)[2]
     assert digest.kind == "digest"
-    assert heard(store)[2] == [("c", "firing"), ("d", "firing")]
+    assert sorted(heard(store)[2]) == [("c", "firing"), ("d", "firing")]
     assert digest.payload["version"] == "4"
     assert digest.payload["groupKey"] == '{}:{digest="true"}'
     assert digest.payload["status"] == "firing"
@@ -113,8 +115,6 @@ receivers: [{name: ops, send_resolved: false, rate_limit: {messages: 1, per: 10m
 route: {group_by: [service], group_interval: 0s}
 """
     )
-    from dataclasses import replace
-
     receiver = replace(RECEIVERS["ops"], send_resolved=False)
     fire(store, "a")
     fire(store, "b")
@@ -131,7 +131,7 @@ def test_an_episode_that_ended_long_ago_while_it_was_held_back_is_not_lost(store
     add_policy(store)
     slow = routing(
         """
-receivers: [{name: ops, rate_limit: {messages: 1, per: 5h}}]
+receivers: [{name: ops, rate_limit: {messages: 1, per: 3h}}]
 route: {group_by: [service], group_interval: 0s}
 """
     )
@@ -139,6 +139,6 @@ route: {group_by: [service], group_interval: 0s}
     fire(store, "b")
     go(store, 0, routes=slow)
     fire(store, "b", resolved_at=NOW + minutes(2))
-    for at in (2, 100, 200, 299, 300):
+    for at in (2, 100, 179, 180):
         go(store, at, routes=slow)
     assert heard(store)[1] == [("b", "resolved")]
