@@ -129,3 +129,22 @@ def test_without_the_first_receiver_the_steps_count_from_when_it_fired(store):
     assert counts(store) == [0, 0, 0]
     go(store, 15, names=("lead",))
     assert counts(store) == [0, 1, 0]
+
+
+def test_what_is_escalated_does_not_wait_for_group_wait_again(store):
+    add_policy(store)
+    patient = routing(
+        """
+route:
+  receiver: ops
+  group_wait: 10m
+  group_interval: 0s
+  escalate: [{after: 1m, receiver: lead}]
+"""
+    )
+    put_alert(store, "a", service="a", fired_at=NOW - minutes(10))
+    go(store, 0, routes=patient)
+    put_alert(store, "b", service="b", fired_at=NOW + minutes(1))
+    put_alert(store, "a", service="a", fired_at=NOW - minutes(10), resolved_at=NOW + minutes(1))
+    go(store, 1, 2, routes=patient)
+    assert heard(store, "lead") == [[("b", "firing")]]

@@ -24,7 +24,7 @@ from userdb.store import Store
 #: Every alert is critical (see ``episodes``); its policy is p or q, its service a or b.
 ROUTES = routing(
     """
-receivers: [{name: ops, rate_limit: {messages: 3, per: 20m}}]
+receivers: [{name: ops, rate_limit: {messages: 1, per: 20m}}]
 route:
   receiver: ops
   group_by: [alertname]

@@ -148,3 +148,19 @@ def test_a_retracted_alert_is_not_repeated(store):
     for at in range(1, 70):
         run(store, FIVE, now=NOW + minutes(at))
     assert [one[0][1] for one in heard(store)] == ["firing", "resolved"]
+
+
+def test_what_is_not_known_any_more_is_not_repeated(store):
+    add_policy(store)
+    add_policy(store, "other")
+    together = routing("route: {group_by: [], group_interval: 5m, repeat_interval: 20m}")
+    put_alert(store, "a", service="a")
+    put_alert(store, "b", service="b", policy="other")
+    both = ("request-timeouts", "other")
+    run(store, together, policies=both)
+    # from here on the other policy is not evaluated
+    run(store, together, now=NOW + minutes(20))
+    assert [sorted(one) for one in heard(store)] == [
+        [("a", "firing"), ("b", "firing")],
+        [("a", "firing")],
+    ]
