@@ -153,6 +153,7 @@ def test_a_file_that_is_wrong_never_keeps_everyone_quiet(tmp_path, text, receive
         ("receiver: a\n  escalate: [{after: 1m, receiver: a}]", "told already"),
         ("receiver: ''", "at least 1 character"),
         ("reciever: a", "Extra inputs"),
+        ("matchers: [a=b]", "the root takes every alert"),
     ],
 )
 def test_what_is_no_route_is_refused(tmp_path, route, says):

@@ -62,7 +62,7 @@ def load_routing(path: Path | str | None = None) -> LoadedRouting:
         told = f"{file}:1: (file): must be a mapping with the key route; see docs/routing.md"
         return LoadedRouting(Routing(), {str(file): told}, file)
     spec, errors = _spec(file, _copy(data), locate)
-    for location, told in _unknown_or_twice(data):
+    for location, told in _inconsistent(data):
         name = field_name(location)
         errors[name] = f"{file}:{locate(location)}: {name}: {told}"
     return LoadedRouting(Routing() if spec is None else build(spec), errors, file)
@@ -143,8 +143,8 @@ def _without_cut(data: Any) -> Any:
     return data
 
 
-def _unknown_or_twice(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
-    """Time intervals that are named and not there, and names that are given twice."""
+def _inconsistent(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """What no part alone shows: names that are unknown or given twice, and a root that picks."""
     known: set[str] = set()
     for kind in ("receivers", "time_intervals"):
         seen: set[str] = set()
@@ -153,6 +153,9 @@ def _unknown_or_twice(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]
                 yield (kind, at, "name"), f"the name {name!r} is given twice; names are unique"
             seen.add(name)
         known = seen
+    root = data.get("route")
+    if isinstance(root, dict) and root.get("matchers"):
+        yield ("route", "matchers"), "the root takes every alert; give matchers to its routes"
     yield from _unknown_intervals(data.get("route"), ("route",), known)
 
 
