@@ -2,26 +2,28 @@
 
 An event is *added* to its minute's count in the transaction that sets its ``rolled_up``. So it is
 counted exactly once, and a late event is right also where retention has deleted the minute's other
-raw events: their counts stay. (Retention must leave events that are not rolled up.)
+raw events: their counts stay. (Retention must leave events that are not rolled up.) Where the
+counts themselves were purged, the sum would be wrong: such an event is given up, not counted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitoring.window import Window
-from sqlalchemy import Connection, Insert, bindparam, or_, select, update
+from sqlalchemy import Connection, Insert, Row, bindparam, or_, select, update
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from userdb.ledger import MAX_SAMPLES, Rejected, mark_dirty
 from userdb.models import EventMinute, MonitorEvent
+from userdb.retention import read_floors
 from userdb.series import fingerprint, intern_series, touch_series
-from userdb.times import to_minute
+from userdb.times import from_minute, to_minute
 
 FAMILY = "event"
 #: Events a transaction; with their counts and series it stays below 20,000 rows.
@@ -38,11 +40,16 @@ _LABELS = ("event_type", "level", "service", "instance", "container", "exception
 
 @dataclass(frozen=True)
 class RolledUp:
-    """``events`` were counted, ``late`` of them older than the window; ``more`` remain."""
+    """``events`` were counted, ``late`` of them older than the window; ``more`` remain.
+
+    ``given_up`` events are from before ``floor``, up to which counts were purged.
+    """
 
     events: int
     late: int
     more: bool
+    given_up: int = 0
+    floor: datetime | None = None
 
 
 def roll_up(connection: Connection, window: Window) -> RolledUp:
@@ -51,7 +58,7 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
     Marks their minutes dirty. Concurrent calls wait for each other's events.
     """
     table = MonitorEvent
-    rows = connection.execute(
+    rows: Sequence[Row[Any]] = connection.execute(
         select(table.id, table.occurred_at, *(getattr(table, name) for name in _LABELS))
         .where(table.rolled_up.is_(False), table.occurred_at < window.end)
         .order_by(table.occurred_at, table.id)
@@ -61,6 +68,14 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
     ).all()
     if not rows:
         return RolledUp(0, 0, more=False)
+    found, more = [row.id for row in rows], len(rows) == BATCH
+    connection.execute(update(table).where(table.id.in_(found)).values(rolled_up=True))
+    minute = read_floors(connection).get(FAMILY)
+    floor = None if minute is None else from_minute(minute)
+    rows = [row for row in rows if floor is None or row.occurred_at >= floor]
+    given_up = len(found) - len(rows)
+    if not rows:
+        return RolledUp(0, 0, more, given_up, floor)
     keys = [tuple(row[2:]) for row in rows]
     marks = {key: fingerprint(labels) for key in set(keys) for labels in [_labels(key)]}
     ids = intern_series(connection, FAMILY, [_labels(key) for key in sorted(marks, key=str)])
@@ -73,9 +88,6 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
             for (minute, series), number in sorted(counts.items())
         ],
     )
-    connection.execute(
-        update(table).where(table.id.in_([row.id for row in rows])).values(rolled_up=True)
-    )
     lives: dict[int, tuple[int, int]] = {}
     for minute, series in counts:
         first, last = lives.get(series, (minute, minute))
@@ -85,7 +97,9 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
     return RolledUp(
         events=len(rows),
         late=sum(row.occurred_at < window.start for row in rows),
-        more=len(rows) == BATCH,
+        more=more,
+        given_up=given_up,
+        floor=floor,
     )
 
 

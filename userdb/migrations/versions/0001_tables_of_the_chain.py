@@ -363,6 +363,12 @@ def upgrade() -> None:
         time_ordered=True,
     )
     _create_table(
+        "retention_floor",
+        sa.Column("family", sa.String(length=16), nullable=False),
+        sa.Column("first_minute", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("family", name="pk_retention_floor"),
+    )
+    _create_table(
         "series",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("family", sa.String(length=16), nullable=False),
@@ -425,6 +431,7 @@ def downgrade() -> None:
     op.drop_table("source_file")
     op.drop_table("silence")
     op.drop_table("series")
+    op.drop_table("retention_floor")
     op.drop_table("request_minute")
     op.drop_table("request_log")
     op.drop_table("policy_version")
