@@ -144,8 +144,8 @@ def purge_minutes(
         needed = longest.reach_minutes * MINUTE + late
         if keep < needed:
             raise ConfigError(
-                f"minutes can't be deleted after {format_duration(keep)}: policy {longest.name} looks "
-                f"back {format_duration(needed - late)}, and a run after downtime "
+                f"minutes can't be deleted after {format_duration(keep)}: policy {longest.name} "
+                f"looks back {format_duration(needed - late)}, and a run after downtime "
                 f"{format_duration(late)} further; keep them for "
                 f"{-(-needed // timedelta(days=1))} days at least (minute_days), or shorten the "
                 "policy's window or memory"

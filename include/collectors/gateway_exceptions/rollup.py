@@ -9,13 +9,13 @@ counts themselves were purged, the sum would be wrong: such an event is given up
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitoring.window import Window
-from sqlalchemy import Connection, Insert, Row, bindparam, or_, select, update
+from sqlalchemy import Connection, Insert, bindparam, or_, select, update
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -58,7 +58,7 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
     Marks their minutes dirty. Concurrent calls wait for each other's events.
     """
     table = MonitorEvent
-    rows: Sequence[Row[Any]] = connection.execute(
+    rows = connection.execute(
         select(table.id, table.occurred_at, *(getattr(table, name) for name in _LABELS))
         .where(table.rolled_up.is_(False), table.occurred_at < window.end)
         .order_by(table.occurred_at, table.id)
@@ -72,14 +72,14 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
     connection.execute(update(table).where(table.id.in_(found)).values(rolled_up=True))
     minute = read_floors(connection).get(FAMILY)
     floor = None if minute is None else from_minute(minute)
-    rows = [row for row in rows if floor is None or row.occurred_at >= floor]
-    given_up = len(found) - len(rows)
-    if not rows:
+    kept = [row for row in rows if floor is None or row.occurred_at >= floor]
+    given_up = len(found) - len(kept)
+    if not kept:
         return RolledUp(0, 0, more, given_up, floor)
-    keys = [tuple(row[2:]) for row in rows]
+    keys = [tuple(row[2:]) for row in kept]
     marks = {key: fingerprint(labels) for key in set(keys) for labels in [_labels(key)]}
     ids = intern_series(connection, FAMILY, [_labels(key) for key in sorted(marks, key=str)])
-    minutes = [to_minute(row.occurred_at) for row in rows]
+    minutes = [to_minute(row.occurred_at) for row in kept]
     counts = Counter((minute, ids[marks[key]]) for minute, key in zip(minutes, keys, strict=True))
     connection.execute(
         _add_counts(connection),
@@ -95,8 +95,8 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
     touch_series(connection, lives)
     mark_dirty(connection, FAMILY, sorted(set(minutes)))
     return RolledUp(
-        events=len(rows),
-        late=sum(row.occurred_at < window.start for row in rows),
+        events=len(kept),
+        late=sum(row.occurred_at < window.start for row in kept),
         more=more,
         given_up=given_up,
         floor=floor,
