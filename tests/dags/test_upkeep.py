@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.mariadb]
 def old(mariadb_store: Store, tmp_path: Path) -> Store:
     """Counts of each of the last ten days, and a policy that looks back 48 hours and some."""
     now = datetime.now(UTC)
-    minutes = [to_minute(now - timedelta(days=days)) for days in range(10)]
+    minutes = [to_minute(now - timedelta(days=days, hours=1)) for days in range(10)]
     rows = [{"minute": minute, "series_id": 1, "events": 1} for minute in minutes]
     mariadb_store.write(lambda connection: connection.execute(insert(EventMinute), rows))
     loaded = write_policies(tmp_path / "p", POLICY)
