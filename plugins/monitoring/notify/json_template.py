@@ -80,6 +80,8 @@ class JsonTemplate:
 
     def _compiled(self, receiver: Receiver) -> Template:
         environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+        # str() of what is undefined raises an error that names it
+        environment.policies["json.dumps_kwargs"] = {"default": str, "ensure_ascii": False}
         try:
             source = self._path.read_text(encoding="utf-8")
             code = environment.compile(source, filename=str(self._path))

@@ -30,7 +30,7 @@ class LogChannel:
         """Log the text, without links that act: logs are no place for them."""
         text = render(self._receiver, message, links=False)
         log.info("receiver %s: %s\n%s", self._receiver.name, text.subject, text.plain)
-        return Receipt(None, "logged")
+        return Receipt(None, f"logged {text.subject}")
 
     def close(self) -> None:
         """Nothing to close."""
