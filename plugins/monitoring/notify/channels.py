@@ -75,6 +75,11 @@ def register(kind: str, factory: str) -> None:
     _kinds[kind] = factory
 
 
+def kinds() -> tuple[str, ...]:
+    """The names of all kinds."""
+    return tuple(sorted(_kinds))
+
+
 Options = TypeVar("Options", bound=BaseModel)
 
 
@@ -106,7 +111,7 @@ def open_channel(receiver: Receiver) -> Channel:
     if receiver.kind not in _kinds:
         raise ConfigError(
             f"receiver {receiver.name!r} is of unknown kind {receiver.kind!r}; "
-            f"there are {', '.join(sorted(_kinds))}"
+            f"there are {', '.join(kinds())}"
         )
     module, _, name = _kinds[receiver.kind].partition(":")
     channel: Channel = getattr(import_module(module), name)(receiver)
