@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from monitoring.notify import Receiver
+from monitoring.notify import Receiver, notify
 from monitoring.notify.alertmanager import posted
 from monitoring.notify.channels import open_channel
 from monitoring.notify.payload import format_time, parse_time
 
+from tests.notify.episodes import add_policy, put_alert
 from tests.notify.hooks import Hook, answer, listening
 from tests.notify.messages import alert, message_of
 from tests.servers.alertmanager import AlertmanagerServer, run_alertmanager
@@ -119,6 +120,20 @@ def test_names_that_it_would_refuse_are_changed(server):
     (held,) = [one for one in server.alerts() if one["labels"]["alertname"] == "odd"]
     assert held["labels"]["cost_center"] == "7"
     assert held["labels"]["_2nd"] == "x"
+
+
+@pytest.mark.alertmanager
+def test_what_the_chain_decides_fires_and_ends_there(server, hook, sqlite_store):
+    began = now().replace(second=0, microsecond=0) - timedelta(minutes=10)
+    add_policy(sqlite_store, "decided", watermark=began + timedelta(minutes=9))
+    receivers = [Receiver("am", server.url, kind="alertmanager")]
+    put_alert(sqlite_store, "e", policy="decided", fired_at=began)
+    assert notify(sqlite_store, now=now(), receivers=receivers).sent == 1
+    wait_for(lambda: told(hook, "decided"))
+    put_alert(sqlite_store, "e", policy="decided", fired_at=began, resolved_at=began)
+    assert notify(sqlite_store, now=now(), receivers=receivers).sent == 1
+    wait_for(lambda: told(hook, "decided")[-1]["status"] == "resolved")
+    assert [one["status"] for one in told(hook, "decided")] == ["firing", "resolved"]
 
 
 @pytest.mark.alertmanager

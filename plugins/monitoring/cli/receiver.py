@@ -72,6 +72,9 @@ def _answer(channel: Channel, message: Message) -> tuple[bool, str]:
     except DeliveryError as error:
         status, text = error.http_status, str(error)
         ok = False
+    except Exception as error:  # a channel's own fault is an answer too, without its secrets
+        status, text = None, f"{type(error).__name__}: {error}"
+        ok = False
     else:
         status, text = receipt.http_status, receipt.text
         ok = True
