@@ -9,7 +9,7 @@ from datetime import timedelta
 from string import Formatter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown import markdown
 from monitoring.notify import Receiver
@@ -174,6 +174,8 @@ ODD = st.text(st.one_of(st.sampled_from(_SPECIAL), st.characters()), max_size=40
 
 
 @given(ODD, ODD, ODD)
+@example("<script>x</script>", "**bold** _em_ `code`", "[here](https://bad.example) # x")
+@example("</b></li>", "https://bad.example", "![x](https://bad.example)\n- y")
 def test_what_comes_from_outside_makes_no_line_no_markup_and_no_link(summary, service, found):
     event = EventsFound(count=1, level="error", exception_type=None, message=found)
     message = message_of(
@@ -195,6 +197,8 @@ def test_what_comes_from_outside_makes_no_line_no_markup_and_no_link(summary, se
     tags = set(re.findall(r"<(/?\w+)", made.html))
     assert tags <= {"p", "/p", "b", "/b", "ul", "/ul", "li", "/li", "a", "/a"}
     rendered = markdown(made.markdown)
+    assert rendered.count("<strong>") == 1
+    assert 'href="https://bad' not in rendered + made.html
     assert set(re.findall(r"<(/?\w+)", rendered)) <= {
         *("p", "/p", "strong", "/strong", "ul", "/ul", "li", "/li", "a", "/a")
     }
