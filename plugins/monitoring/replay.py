@@ -5,18 +5,21 @@ outside of any transaction. Each policy's evidence is then stored under its lock
 it since the facts were read; else it is scored again there. Dirty tokens stay: what changed
 meanwhile is scored by the step that takes them, last here or in the next run of the chain.
 
-Memory: the facts of a chunk, ``BUDGET`` bytes of them, and several times that while they are read
-and scored; a chunk is a day at least, and as long as the longest lookback. benchmarks/replay.py
-shows the peak.
+Memory: the facts of two chunks, ``BUDGET`` bytes in all, as the next is read while one is scored
+and stored; and several times that while they are read. A chunk is a day at least, and as long as
+the longest lookback. A fold holds a week of a policy. So the peak doesn't grow with the range,
+but for the list of changes; benchmarks/replay.py shows it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from threading import Lock
 
 from sqlalchemy import Connection, func, insert, or_, select
 
@@ -110,19 +113,23 @@ def replay(
     if todays:
         store.write(partial(_override, names=names, window=window, now=now))
     before = _present(store, names, now)
-    chunks = _plan(store, names, window, budget)
+    chunks = _plan(store, names, window, budget // 2)
     done, total, pairs = 0, Scored(), 0
-    with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="replay") as pool:
-        for chunk in chunks:
-            facts = chunk.load(store)
+    with (
+        ThreadPoolExecutor(max(workers, 1), thread_name_prefix="replay") as pool,
+        ThreadPoolExecutor(1, thread_name_prefix="replay-read") as reader,
+    ):
+        loading = [reader.submit(chunk.load, store) for chunk in chunks[:1]]
+        for number, chunk in enumerate(chunks, 1):
+            facts = loading.pop().result()
+            loading += [reader.submit(one.load, store) for one in chunks[number : number + 1]]
             scored = pool.map(partial(chunk.score, facts), names)
             for name, found in zip(names, scored, strict=True):
                 done += 1
                 if isinstance(found, Exception):
                     errors[name] = f"{type(found).__name__}: {found}"
                     continue
-                work = partial(chunk.store, store=store, name=name, found=found)
-                total = total.plus(store.write(work))
+                total = total.plus(chunk.store(store, name, found))
                 pairs += sum(one.scores.classes.size for one in found)
                 if progress is not None:
                     progress(done, len(names) * len(chunks), f"{name} {chunk.window}")
@@ -156,12 +163,22 @@ class _ChunkFacts:
 
 
 @dataclass(frozen=True)
+class _Own:
+    """How often this replay itself scored each policy; ``lock`` keeps that and userdb in step."""
+
+    scored: Counter[str] = field(default_factory=Counter)
+    lock: Lock = field(default_factory=Lock)
+
+
+@dataclass(frozen=True)
 class _Chunk:
-    """A part of the range, and what is known of the policies before its facts are read."""
+    """A part of the range, and how often others had scored each policy before its facts were
+    read."""
 
     window: Window
     timelines: Mapping[str, Timeline]
-    generations: dict[str, int] = field(default_factory=dict)
+    own: _Own
+    others: dict[str, int] = field(default_factory=dict)
 
     @property
     def after(self) -> int:
@@ -172,12 +189,14 @@ class _Chunk:
         return self.window.stop_minute
 
     def load(self, store: Store) -> _ChunkFacts:
-        """Read the facts, and before them how often each policy was scored."""
+        """Read the facts, and before them how often others scored each policy."""
         policies = _ruling(self.timelines.values(), self.after, self.until)
         families: dict[str, FamilyMinutes] = {}
-        with store.read() as connection:
+        with self.own.lock, store.read() as connection:
             rows = connection.execute(select(PolicyState.policy, PolicyState.generation))
-            self.generations.update((row.policy, row.generation) for row in rows)
+            self.others.update(
+                (row.policy, row.generation - self.own.scored[row.policy]) for row in rows
+            )
         with store.read() as connection:
             for family in sorted({policy.family.name for policy in policies}):
                 own = [policy for policy in policies if policy.family.name == family]
@@ -208,14 +227,20 @@ class _Chunk:
         except Exception as error:  # one policy never stops the others
             return error
 
-    def store(
+    def store(self, store: Store, name: str, found: Iterable[ScoredRange]) -> Scored:
+        """Store a policy's scores, unless another run scored it since the facts were read: then
+        score it again, with what is known now."""
+        with self.own.lock:
+            scored = store.write(partial(self._store, store=store, name=name, found=found))
+            self.own.scored[name] += 1
+        return scored
+
+    def _store(
         self, connection: Connection, store: Store, name: str, found: Iterable[ScoredRange]
     ) -> Scored:
-        """Store a policy's scores, unless it was scored since the facts were read: then score it
-        again, with what is known now."""
         state = lock_policy(connection, name)
         timeline = self.timelines[name]
-        if state.generation != self.generations[name]:
+        if state.generation - self.own.scored[name] != self.others[name]:
             timeline = read_timeline(connection, name)
             found = score_range(UserdbFacts(store, connection), timeline, self.after, self.until)
         scored = store_ranges(connection, timeline, self.after, self.until, found)
@@ -246,8 +271,9 @@ def _plan(store: Store, names: Sequence[str], window: Window, budget: int) -> li
     a_day = DAY * sum(8 * len(names) * series.get(family, 0) for family, names in columns.items())
     lookback = max((policy.lookback_minutes for policy in policies), default=0)
     length = DAY * max(budget // max(a_day, 1), -(-lookback // DAY), 1)
+    own = _Own()
     return [
-        _Chunk(Window.of_minutes(low, high), timelines)
+        _Chunk(Window.of_minutes(low, high), timelines, own)
         for low, high in days(window.first_minute, window.stop_minute, length)
     ]
 

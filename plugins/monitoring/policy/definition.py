@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from monitoring.duration import Duration
@@ -140,10 +141,10 @@ class Policy(BaseModel):
         """What the class ``missing`` means to the state machine."""
         return "hold"
 
-    @property
-    def worst(self) -> np.ufunc:
-        """np.fmin where lower values are worse, else np.fmax."""
-        return np.fmax
+    def worst(self, values: NDArray[np.float64]) -> float:
+        """The worst of an interval's values (E,), E at least 1: the highest, unless a kind says
+        otherwise. NaN only where all are."""
+        return float(np.fmax.reduce(values))
 
     # --- durations in minutes ---------------------------------------------------------------------
 
