@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from monitoring.notify import Receiver, load_receivers
 from monitoring.notify.channels import open_channel, register
-from monitoring.notify.receivers import receiver_from_connection
+from monitoring.notify.connections import receiver_from_connection
 
 from userdb.errors import ConfigError
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from monitoring.notify.connections import GetConnection
 from monitoring.notify.receiver_spec import ReceiverSpec
-from monitoring.notify.receivers import GetConnection, Receivers, load_receivers
+from monitoring.notify.receivers import Receivers, load_receivers
 from monitoring.policy.loader import policies_path
 from monitoring.yaml_source import invalid, load_yaml
 from userdb.errors import ConfigError
