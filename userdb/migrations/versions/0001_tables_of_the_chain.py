@@ -169,6 +169,7 @@ def upgrade() -> None:
         sa.Column("claimed_by", sa.String(length=64), nullable=True),
         sa.Column("claimed_until", UtcDateTime, nullable=True),
         sa.Column("finished_at", UtcDateTime, nullable=True),
+        sa.Column("resent_at", UtcDateTime, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_delivery"),
         indexes={
             "ix_delivery_receiver_group_key": ["receiver", "group_key"],
