@@ -7,10 +7,14 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from monitoring.notify import Receiver, load_receivers
+from monitoring.notify import Receiver, deliver, load_receivers, notify
 from monitoring.notify.receiver_file import configured_receivers, read_specs
 from monitoring.notify.receiver_spec import ReceiverSpec
+from monitoring.notify.reconcile import reconcile
+from monitoring.policy.loader import load_policies
 
+from tests.notify.episodes import NOW, add_policy, put_alert
+from tests.notify.hooks import listening
 from userdb.errors import ConfigError
 
 
@@ -167,3 +171,22 @@ def test_a_file_that_has_no_list_of_receivers(tmp_path, text, says):
     assert (says is None) == (errors == {})
     assert says is None or says in errors[str(path)]
     assert read_specs(tmp_path / "absent.yaml") == ([], {})
+
+
+def test_a_receiver_of_the_file_beside_the_policies_is_told(sqlite_store, tmp_path, monkeypatch):
+    for name in ("MONITORING_RECEIVERS", "MONITORING_WEBHOOK_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MONITORING_POLICIES", str(tmp_path))
+    (tmp_path / "routing.yaml").write_text("receivers: [{name: ops, url_env: OPS_URL}]\n")
+    loaded = load_policies()
+    assert (loaded.errors, loaded.policies) == ((), ())  # it is no file of policies
+    add_policy(sqlite_store)
+    put_alert(sqlite_store, "a")
+    with listening() as hook:
+        monkeypatch.setenv("OPS_URL", hook.url)
+        report = notify(sqlite_store, now=NOW, deadline_s=5)
+        assert (report.sent, report.errors) == (1, {})
+        put_alert(sqlite_store, "a", resolved_at=NOW)
+        reconcile(sqlite_store, [Receiver("ops", hook.url)], now=NOW)
+        assert deliver(sqlite_store, now=NOW, deadline_s=5).sent == 1
+    assert [one.payload["status"] for one in hook.received] == ["firing", "resolved"]

@@ -10,11 +10,9 @@ from pydantic import ValidationError
 from monitoring.notify.connections import GetConnection
 from monitoring.notify.receiver_spec import ReceiverSpec
 from monitoring.notify.receivers import Receivers, load_receivers
-from monitoring.policy.loader import policies_path
+from monitoring.policy.loader import ROUTING_FILE, policies_path
 from monitoring.yaml_source import invalid, load_yaml
 from userdb.errors import ConfigError
-
-_FILE = "routing.yaml"
 
 
 def configured_receivers(
@@ -27,7 +25,7 @@ def configured_receivers(
     Args:
         path: of routing.yaml; default: in the folder of policies in use. It may be absent.
     """
-    specs, errors = read_specs(policies_path() / _FILE if path is None else path)
+    specs, errors = read_specs(policies_path() / ROUTING_FILE if path is None else path)
     loaded = load_receivers(environ, get_connection, specs)
     return Receivers(loaded.usable, {**errors, **loaded.errors})
 

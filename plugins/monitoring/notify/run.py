@@ -12,7 +12,7 @@ from typing import Any
 from monitoring.notify.definition import Receiver
 from monitoring.notify.delivery import Progress, deliver
 from monitoring.notify.difference import Grouping
-from monitoring.notify.receivers import load_receivers
+from monitoring.notify.receiver_file import configured_receivers
 from monitoring.notify.reconcile import reconcile
 from monitoring.notify.sending import Clock
 from userdb.store import Store
@@ -79,7 +79,7 @@ def notify(
     """
     errors: dict[str, str] = {}
     if receivers is None:
-        loaded = load_receivers()
+        loaded = configured_receivers()
         receivers = loaded.usable
         errors |= loaded.errors
         for origin, why in loaded.errors.items():

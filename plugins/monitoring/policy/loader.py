@@ -17,6 +17,9 @@ from monitoring.signals import CATALOGUE, Catalogue
 from monitoring.yaml_source import Locate, invalid, load_yaml
 from userdb.errors import PolicyError
 
+#: Lies in the folder of policies too, and says who is told of their alerts.
+ROUTING_FILE = "routing.yaml"
+
 
 @dataclass(frozen=True)
 class Policies:
@@ -72,7 +75,11 @@ def _files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
     if root.is_dir():
-        return sorted(file for file in root.iterdir() if file.suffix in (".yaml", ".yml"))
+        return sorted(
+            file
+            for file in root.iterdir()
+            if file.suffix in (".yaml", ".yml") and file.name != ROUTING_FILE
+        )
     raise PolicyError(
         f"{root}: there is no such file or folder of policies; "
         "set MONITORING_POLICIES to one that exists"
