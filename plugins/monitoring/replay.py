@@ -40,13 +40,15 @@ from monitoring.policy.loader import Policies
 from monitoring.policy.signal_policy import SeriesPolicy
 from monitoring.policy.state import lock_policy, mark_scored
 from monitoring.policy.versions import Timeline, read_timeline
+from monitoring.retention import refuse_frozen, refused_replays
 from monitoring.scoring.classes import DAY
 from monitoring.scoring.facts import Facts, Selection
 from monitoring.scoring.matrix import SignalMatrix
 from monitoring.scoring.minutes import FamilyMinutes
 from monitoring.window import Window, refuse_future
-from userdb.errors import PolicyError
+from userdb.errors import PolicyError, WindowError
 from userdb.models import Alert, PolicyState, Series, VersionOverride
+from userdb.retention import read_floors
 from userdb.store import Store
 
 #: Bytes of facts that are held at once.
@@ -103,13 +105,17 @@ def replay(
         budget: bytes of facts that are held at once.
 
     Raises:
-        WindowError: the window ends after ``now``.
+        WindowError: the window ends after ``now``, or all policies look back from it past the
+            retention floor. Where only some do, they are among the report's errors.
         PolicyError: a name in ``only`` that no policy has.
     """
     refuse_future(window, now)
     errors = {f"policy error {number}": str(e) for number, e in enumerate(loaded.errors, 1)}
     register_versions(store, loaded, now=now, edits=todays)
     names = _chosen(store, only)
+    refused = refused_replays(store, names, window, todays=todays)
+    names = [name for name in names if name not in refused]
+    errors |= refused
     if todays:
         store.write(partial(_override, names=names, window=window, now=now))
     before = _present(store, names, now)
@@ -129,7 +135,11 @@ def replay(
                 if isinstance(found, Exception):
                     errors[name] = f"{type(found).__name__}: {found}"
                     continue
-                total = total.plus(chunk.store(store, name, found))
+                try:
+                    total = total.plus(chunk.store(store, name, found))
+                except WindowError as error:  # minutes were purged since they were read
+                    errors[name] = str(error)
+                    continue
                 pairs += sum(one.scores.classes.size for one in found)
                 if progress is not None:
                     progress(done, len(names) * len(chunks), f"{name} {chunk.window}")
@@ -229,7 +239,11 @@ class _Chunk:
 
     def store(self, store: Store, name: str, found: Iterable[ScoredRange]) -> Scored:
         """Store a policy's scores, unless another run scored it since the facts were read: then
-        score it again, with what is known now."""
+        score it again, with what is known now.
+
+        Raises:
+            WindowError: facts that it looks at were purged meanwhile. Nothing is stored.
+        """
         with self.own.lock:
             scored = store.write(partial(self._store, store=store, name=name, found=found))
             self.own.scored[name] += 1
@@ -246,6 +260,7 @@ class _Chunk:
         scored = store_ranges(connection, timeline, self.after, self.until, found)
         extend_ledger(connection, name, self.after, self.until)
         mark_scored(connection, state, self.after, self.until, watermark=self.until)
+        refuse_frozen(name, timeline, read_floors(connection), self.after, self.until)
         return scored
 
 

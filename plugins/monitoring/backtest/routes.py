@@ -129,7 +129,7 @@ class _World:
         now = from_minute(minute)
         present = self._present(minute)
         suppression = Suppression(self._silences, self._routing.inhibit_rules, present, now)
-        found = [self._message(minute, name, self._digest(name)) for name in self._due(now)]
+        found = []
         for target in list(
             plan(
                 self._routing,
@@ -142,6 +142,8 @@ class _World:
         ):
             for alerts in self._tell(target, present, suppression, now):
                 found.append(self._message(minute, target.receiver, alerts))
+        for name in self._due(now):
+            found.append(self._message(minute, name, self._digest(name)))
         return found
 
     def _tell(

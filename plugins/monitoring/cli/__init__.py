@@ -12,7 +12,9 @@ from monitoring.cli.alerts import alerts
 from monitoring.cli.backtest import backtest
 from monitoring.cli.chain import analyse, collect, run, signals, status
 from monitoring.cli.db import db
+from monitoring.cli.deliveries import deliveries
 from monitoring.cli.policy import policy
+from monitoring.cli.receiver import receiver
 from monitoring.cli.replay import replay
 from monitoring.cli.routing import routing
 from monitoring.cli.silence import silence
@@ -32,6 +34,8 @@ app.add_typer(alerts, name="alerts")
 app.add_typer(policy, name="policy")
 app.add_typer(routing, name="routing")
 app.add_typer(silence, name="silence")
+app.add_typer(receiver, name="receiver")
+app.add_typer(deliveries, name="deliveries")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from monitoring.notify import outbox
 from monitoring.notify.channels import Channel, open_channel
 from monitoring.notify.definition import Receiver
-from monitoring.notify.receivers import load_receivers
+from monitoring.notify.receiver_file import configured_receivers
 from monitoring.notify.sending import Clock, Sending, running_clock, send_alert
 from userdb.errors import ConfigError
 from userdb.store import Store
@@ -69,7 +69,7 @@ def deliver(
     """
     errors: dict[str, str] = {}
     if receivers is None:
-        loaded = load_receivers()
+        loaded = configured_receivers()
         receivers = loaded.usable
         errors |= loaded.errors
     tick = clock or running_clock(now)

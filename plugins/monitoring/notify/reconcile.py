@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from monitoring.alerts.acts import acts_of, is_acknowledged
 from monitoring.alerts.silences import read_silences
 from monitoring.notify import groups, outbox
+from monitoring.notify.context import read_context
 from monitoring.notify.definition import Receiver
 from monitoring.notify.difference import references
 from monitoring.notify.episode import TOLD_LATE, Present
@@ -92,21 +93,18 @@ def reconcile(
     found: list[str] = []
     errors: dict[str, str] = {}
 
-    def write(name: str, what: str, step: partial[list[str]]) -> None:
+    def write(name: str, what: str, step: partial[list[str]]) -> bool:
         try:
-            found.extend(store.write(step))
+            made = store.write(step)
+            found.extend(made)
+            return bool(made)
         except UserdbUnavailable:
             raise
         except Exception as error:
             log.exception("receiver %s, %s: not reconciled", name, what)
             errors[f"{name} {what}"] = f"{type(error).__name__}: {error}"
+            return False
 
-    limited = [name for name in by_name if name in routing.limits]
-    if limited:
-        with store.read() as connection:
-            held = groups.read_held(connection, limited)
-        for name in sorted(name for name, told in held.items() if told):
-            write(name, "digest", partial(work.send_digest, receiver=by_name[name]))
     for target in targets:
         kept = stored.get(target.key)
         state = GroupState() if kept is None else kept.state
@@ -122,9 +120,13 @@ def reconcile(
         )
         write(target.receiver, f"group {target.group.key}", step)
     waiting = 0
-    if limited:
+    # last, so that a digest tells what was held back just now too
+    for name in sorted(name for name in by_name if name in routing.limits):
         with store.read() as connection:
-            waiting = sum(map(len, groups.read_held(connection, limited).values()))
+            held = groups.read_held(connection, name)
+        if held:
+            sent = write(name, "digest", partial(work.send_digest, receiver=by_name[name]))
+            waiting += 0 if sent else len(held)
     return Decided(tuple(found), waiting, tuple(sorted(present.stale)), errors)
 
 
@@ -235,6 +237,9 @@ class _Work:
             )
             for alerts in messages
         ]
+        context = read_context(
+            connection, messages, {mark: one.episode for mark, one in told.items()}
+        )
         return outbox.enqueue(
-            connection, receiver.name, group.stored_key, payloads, self.now, kind=kind
+            connection, receiver.name, group.stored_key, payloads, self.now, context, kind=kind
         )

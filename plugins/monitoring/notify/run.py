@@ -11,7 +11,7 @@ from typing import Any
 
 from monitoring.notify.definition import Receiver
 from monitoring.notify.delivery import Progress, deliver
-from monitoring.notify.receivers import load_receivers
+from monitoring.notify.receiver_file import configured_receivers
 from monitoring.notify.reconcile import reconcile
 from monitoring.notify.routing.loader import load_routing
 from monitoring.notify.routing.tree import Routing
@@ -90,7 +90,7 @@ def notify(
         routing = found.routing
         errors |= found.errors
     if receivers is None:
-        loaded = load_receivers()
+        loaded = configured_receivers()
         receivers = loaded.usable
         errors |= loaded.errors
     errors |= _missing(routing, [one.name for one in receivers])

@@ -51,6 +51,7 @@ def _post(url: str, body: bytes) -> None:
     from userdb.errors import DeliveryError
 
     receiver = Receiver("watchdog", url, timeout_s=TIMEOUT_S)
+    receiver.require_http()
     transport = Transport(receiver.basic_auth)
     try:
         answer = transport.post(

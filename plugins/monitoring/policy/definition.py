@@ -137,6 +137,11 @@ class Policy(BaseModel):
         return 0
 
     @property
+    def reach_minutes(self) -> int:
+        """How far before an evaluation scorers read: a minute further back can't change it."""
+        return self.lookback_minutes + self.interval + self.memory_minutes
+
+    @property
     def missing_is(self) -> NoData:
         """What the class ``missing`` means to the state machine."""
         return "hold"

@@ -17,7 +17,7 @@ from monitoring.signals import CATALOGUE, Catalogue
 from monitoring.yaml_source import Locate, invalid, load_yaml
 from userdb.errors import PolicyError
 
-#: Lies in the folder of policies, and holds none.
+#: Lies in the folder of policies too, and says who is told of their alerts.
 ROUTING_FILE = "routing.yaml"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
 from monitoring.notify.definition import Receiver
+from monitoring.notify.receiver_spec import read_specs
 from monitoring.notify.reconcile import Decided, reconcile
 from monitoring.notify.routing.definition import RoutingSpec
 from monitoring.notify.routing.tree import Routing, build
@@ -20,7 +23,10 @@ RECEIVERS = {name: Receiver(name, f"http://127.0.0.1:9/{name}") for name in ("bo
 
 
 def routing(text: str) -> Routing:
-    return build(RoutingSpec.model_validate(yaml.safe_load(text)))
+    data = yaml.safe_load(text)
+    receivers, errors = read_specs(Path("routing.yaml"), data.pop("receivers", None), lambda _: 1)
+    assert errors == {}
+    return replace(build(RoutingSpec.model_validate(data)), receivers=receivers)
 
 
 def run(

@@ -163,8 +163,8 @@ def test_what_is_no_route_is_refused(tmp_path, route, says):
 
 
 def test_names_that_are_given_twice_are_told(tmp_path):
-    text = "receivers: [{name: a}, {name: a}]\ntime_intervals: [{name: n, time_intervals: [{}]}]\n"
-    (told,) = errors(tmp_path, text)
-    assert (
-        told == "routing.yaml:1: receivers[1].name: the name 'a' is given twice; names are unique"
-    )
+    interval = "{name: n, time_intervals: [{}]}"
+    text = f"receivers: [{{name: a}}, {{name: a}}]\ntime_intervals: [{interval}, {interval}]\n"
+    interval_twice, receiver_twice = errors(tmp_path, text)
+    assert receiver_twice.startswith("routing.yaml:1: receivers[1].name: two receivers are named")
+    assert interval_twice.startswith("routing.yaml:2: time_intervals[1].name: the name 'n' is")

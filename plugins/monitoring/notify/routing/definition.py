@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from monitoring.alerts.matchers import MatcherField
 from monitoring.alerts.time_intervals import TimeInterval
 from monitoring.duration import Duration
-from monitoring.notify.receiver_spec import ReceiverSpec
 
 #: Receiver of a route: everyone who is set up.
 EVERYONE = "*"
@@ -111,9 +110,8 @@ class NamedIntervals(_Part):
 
 
 class RoutingSpec(_Part):
-    """The whole file."""
+    """The file, without its receivers (``monitoring.notify.receiver_spec``)."""
 
-    receivers: tuple[ReceiverSpec, ...] = ()
     route: RouteSpec = Field(default_factory=lambda: RouteSpec.model_validate({}))
     inhibit_rules: tuple[InhibitRule, ...] = ()
     time_intervals: tuple[NamedIntervals, ...] = ()

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from monitoring.notify.receiver_spec import read_specs
 from monitoring.notify.routing.definition import RoutingSpec
 from monitoring.notify.routing.tree import Routing, build
 from monitoring.policy.loader import ROUTING_FILE, policies_path
@@ -22,18 +23,22 @@ from monitoring.yaml_source import Locate, Location, field_name, invalid, load_y
 from userdb.errors import ConfigError
 
 #: Lists whose entries stand for themselves.
-_LISTS = ("receivers", "routes", "inhibit_rules", "time_intervals")
+_LISTS = ("inhibit_rules", "time_intervals")
 
 
 @dataclass(frozen=True)
 class LoadedRouting:
     """What a file says, and what is wrong with the rest of it: by file and part.
 
-    ``path`` is None where there is no file.
+    Attributes:
+        errors: all of them.
+        receiver_errors: those that are about receivers, by name where it is known.
+        path: None where there is no file.
     """
 
     routing: Routing
-    errors: Mapping[str, str]
+    errors: Mapping[str, str] = field(default_factory=dict)
+    receiver_errors: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = None
 
 
@@ -51,21 +56,26 @@ def load_routing(path: Path | str | None = None) -> LoadedRouting:
     file = routing_path() if path is None else Path(path)
     named = path is not None or bool(os.environ.get("MONITORING_ROUTING", "").strip())
     if not named and not file.exists():
-        return LoadedRouting(Routing(), {})
+        return LoadedRouting(Routing())
     try:
         data, locate = load_yaml(file)
     except ConfigError as error:
-        return LoadedRouting(Routing(), {str(file): str(error)}, file)
-    if data is None:
-        return LoadedRouting(build(RoutingSpec()), {}, file)
-    if not isinstance(data, dict):
-        told = f"{file}:1: (file): must be a mapping with the key route; see docs/routing.md"
-        return LoadedRouting(Routing(), {str(file): told}, file)
-    spec, errors = _spec(file, _copy(data), locate)
-    for location, told in _inconsistent(data):
+        return _nothing(file, str(error))
+    if not isinstance(data, dict | None):
+        return _nothing(file, f"{file}:1: (file): must be a mapping; see docs/routing.md")
+    copy = _copy(data or {})
+    receivers, wrong = read_specs(file, copy.pop("receivers", None), locate)
+    spec, errors = _spec(file, copy, locate)
+    for location, told in _inconsistent(data or {}):
         name = field_name(location)
         errors[name] = f"{file}:{locate(location)}: {name}: {told}"
-    return LoadedRouting(Routing() if spec is None else build(spec), errors, file)
+    routing = replace(Routing() if spec is None else build(spec), receivers=receivers)
+    return LoadedRouting(routing, {**errors, **wrong}, wrong, file)
+
+
+def _nothing(file: Path, why: str) -> LoadedRouting:
+    errors = {str(file): why}
+    return LoadedRouting(Routing(), errors, errors, file)
 
 
 def load_valid_routing(path: Path) -> Routing:
@@ -146,13 +156,11 @@ def _without_cut(data: Any) -> Any:
 def _inconsistent(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
     """What no part alone shows: names that are unknown or given twice, and a root that picks."""
     known: set[str] = set()
-    for kind in ("receivers", "time_intervals"):
-        seen: set[str] = set()
-        for at, name in _names(data.get(kind)):
-            if name in seen:
-                yield (kind, at, "name"), f"the name {name!r} is given twice; names are unique"
-            seen.add(name)
-        known = seen
+    for at, name in _names(data.get("time_intervals")):
+        if name in known:
+            place = ("time_intervals", at, "name")
+            yield place, f"the name {name!r} is given twice; names are unique"
+        known.add(name)
     root = data.get("route")
     if isinstance(root, dict) and root.get("matchers"):
         yield ("route", "matchers"), "the root takes every alert; give matchers to its routes"

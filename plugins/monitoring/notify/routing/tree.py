@@ -163,9 +163,8 @@ def build(spec: RoutingSpec) -> Routing:
     """The routing that a file describes. Names of time intervals that it doesn't have are skipped;
     a node whose active times are all unknown is active."""
     intervals = {one.name: one.time_intervals for one in spec.time_intervals}
-    return Routing(
-        _route(spec.route, "", "{}", _Inherited(), intervals), spec.receivers, spec.inhibit_rules
-    )
+    root = _route(spec.route, "", "{}", _Inherited(), intervals)
+    return Routing(root, inhibit_rules=spec.inhibit_rules)
 
 
 def _route(
