@@ -22,6 +22,8 @@ class Episode:
     #: None while it fires
     resolved_at: datetime | None
     fingerprint: str
+    #: in userdb
+    series_id: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ told or taken back. A removed policy has no alerts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +22,8 @@ from userdb.times import from_minute
 
 _DEFAULT_PRESENT = timedelta(minutes=15)
 _BATCH = 5000
+#: Of more series all of their policies are read.
+_MOST_SERIES = 500
 
 
 def read_present(
@@ -30,19 +32,22 @@ def read_present(
     now: datetime,
     references: Sequence[Reference] = (),
     policies: Iterable[str] | None = None,
+    series: Collection[int] | None = None,
 ) -> Present:
     """Read the present state.
 
     Args:
         references: episodes that someone believes to be firing.
         policies: only these; None for all.
+        series: at least those of these and of the references; None for all.
     """
     wanted = None if policies is None else frozenset(policies)
+    some = _of_series(connection, series, references)
     reached, stale = _freshness(connection, now, wanted)
     fresh = frozenset(reached)
     firing = {
         one.fingerprint: one
-        for one in _episodes(connection, fresh, wanted, Alert.state == "firing")
+        for one in _episodes(connection, fresh, wanted, Alert.state == "firing", *some)
         if reached[one.policy] is not None
     }
     ended = _episodes(
@@ -51,9 +56,10 @@ def read_present(
         wanted,
         Alert.state == "resolved",
         Alert.resolved_at > now - TOLD_LATE,
+        *some,
     )
     flapping = _episodes(
-        connection, fresh, wanted, Alert.flapping_at.is_not(None), Alert.calm_at.is_(None)
+        connection, fresh, wanted, Alert.flapping_at.is_not(None), Alert.calm_at.is_(None), *some
     )
     standing = _standing(connection, fresh, {one.episode for one in references})
     lost = [one for one in references if one.episode not in standing and one.policy in fresh]
@@ -65,6 +71,7 @@ def read_present(
             frozenset(one.policy for one in lost),
             Alert.state == "resolved",
             Alert.resolved_at > min(one.since for one in lost),
+            *some,
         )
     return Present(
         fresh=fresh,
@@ -76,6 +83,17 @@ def read_present(
         stale=stale,
         flapping=frozenset(one.fingerprint for one in flapping),
     )
+
+
+def _of_series(
+    connection: Connection, series: Collection[int] | None, references: Sequence[Reference]
+) -> list[ColumnElement[bool]]:
+    """The condition that an alert is of these series or of the references'; none for all."""
+    if series is None or len(series) + len(references) > _MOST_SERIES:
+        return []
+    referred = select(Alert.series_id).where(Alert.id.in_([one.episode for one in references]))
+    wanted = {*series, *(connection.scalars(referred) if references else ())}
+    return [Alert.series_id.in_(sorted(wanted))]
 
 
 def _freshness(
@@ -112,6 +130,7 @@ def _episodes(
     query = select(
         Alert.id,
         Alert.policy,
+        Alert.series_id,
         Alert.labels,
         Alert.severity,
         Alert.annotations,
@@ -143,6 +162,7 @@ def _episode(row: Row[*tuple[Any, ...]]) -> Episode:
         fired_at=row.fired_at,
         resolved_at=row.resolved_at,
         fingerprint=fingerprint(labels),
+        series_id=row.series_id,
     )
 
 

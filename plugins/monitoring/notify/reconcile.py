@@ -21,7 +21,7 @@ from monitoring.notify import groups, outbox
 from monitoring.notify.context import read_context
 from monitoring.notify.definition import Receiver
 from monitoring.notify.difference import references
-from monitoring.notify.episode import TOLD_LATE, Present
+from monitoring.notify.episode import TOLD_LATE, Episode, Present
 from monitoring.notify.payload import AlertPayload, Group, message
 from monitoring.notify.present import read_present
 from monitoring.notify.receiver_spec import RateLimit
@@ -116,7 +116,7 @@ def reconcile(
             work.reconcile_group,
             receiver=receiver,
             target=target,
-            policies=_policies(target, present),
+            about=_episodes(target, present),
         )
         write(target.receiver, f"group {target.group.key}", step)
     waiting = 0
@@ -130,10 +130,10 @@ def reconcile(
     return Decided(tuple(found), waiting, tuple(sorted(present.stale)), errors)
 
 
-def _policies(target: Target, present: Present) -> frozenset[str]:
+def _episodes(target: Target, present: Present) -> list[Episode]:
+    """What fires of a group's alerts, and what ended lately."""
     part = present.only(target.marks)
-    ended = [some[0] for some in part.ended.values()]
-    return frozenset(one.policy for one in (*part.firing.values(), *ended))
+    return [*part.firing.values(), *(one for some in part.ended.values() for one in some)]
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,14 @@ class _Work:
         *,
         receiver: Receiver,
         target: Target,
-        policies: frozenset[str],
+        about: Sequence[Episode],
     ) -> list[str]:
-        """Compare, under the lock, and insert the messages; returns their ids."""
+        """Compare, under the lock, and insert the messages; returns their ids.
+
+        Args:
+            about: the group's alerts when it was planned. Only their series are read again: what
+                joins the group meanwhile is seen by the next reconcile.
+        """
         limit = self.routing.limits.get(receiver.name)
         held = {} if limit is None else groups.lock_held(connection, receiver.name, self.now)
         state = groups.lock_group(connection, receiver.name, target.group, self.now)
@@ -173,7 +178,8 @@ class _Work:
             connection,
             now=self.now,
             references=references(state.told),
-            policies={*policies, *(one.policy for one in state.told.values())},
+            policies={one.policy for one in about} | {one.policy for one in state.told.values()},
+            series={one.series_id for one in about},
         )
         if target.route is not None:
             marks = members(target.route, target.group, self.routing, present)

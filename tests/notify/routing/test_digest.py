@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 from monitoring.notify.reconcile import reconcile
@@ -10,6 +11,7 @@ from sqlalchemy import update
 from tests.notify.episodes import NOW, add_policy, minutes, put_alert, set_watermark
 from tests.notify.routing.routes import RECEIVERS, heard, messages, routing, run
 from userdb.models import Delivery
+from userdb.store import open_store
 
 LIMITED = routing(
     """
@@ -142,3 +144,31 @@ route: {group_by: [service], group_interval: 0s}
     for at in (2, 100, 179, 180):
         go(store, at, routes=slow)
     assert heard(store)[1] == [("b", "resolved")]
+
+
+def test_reconciles_at_the_same_time_keep_to_the_limit_together(store):
+    add_policy(store)
+    for name in "abcdefgh":
+        fire(store, name)
+    url = store.url.url.render_as_string(hide_password=False)
+    others = [open_store(url) for _ in range(4)]
+    start = threading.Barrier(len(others))
+    errors = []
+
+    def race(one):
+        start.wait()
+        errors.append(reconcile(one, [RECEIVERS["ops"]], now=NOW, routing=LIMITED).errors)
+
+    threads = [threading.Thread(target=race, args=[one]) for one in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one in others:
+        one.close()
+    assert errors == [{}] * 4
+    assert kinds(store) == ["alerts", "alerts"]
+    deliver(store)
+    go(store, 10)
+    told = [one for some in heard(store) for one in some]
+    assert sorted(told) == [(name, "firing") for name in "abcdefgh"]

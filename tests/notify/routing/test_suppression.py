@@ -228,3 +228,14 @@ def test_a_maintenance_window_holds_again_and_again(store):
     assert heard(store) == []
     run(store, AT_ONCE, now=NOW + minutes(30))
     assert heard(store) == [[("sim", "firing")]]
+
+
+def test_an_alert_that_flaps_in_a_silence_is_told_when_that_ends_and_it_still_flaps(store):
+    add_policy(store)
+    silence(store, length=10)
+    put_alert(store, "a", fired_at=NOW, resolved_at=NOW + minutes(1), flapping_at=NOW + minutes(1))
+    run(store, AT_ONCE, now=NOW + minutes(9))
+    assert heard(store) == []
+    put_alert(store, "b", fired_at=NOW + minutes(9))
+    run(store, AT_ONCE, now=NOW + minutes(11))
+    assert heard(store) == [[("sim", "firing")]]

@@ -72,6 +72,7 @@ def upgrade() -> None:
         indexes={
             "ix_alert_flapping_at": ["flapping_at"],
             "ix_alert_policy_active_at": ["policy", "active_at"],
+            "ix_alert_policy_series_id": ["policy", "series_id"],
             "ix_alert_resolved_at": ["resolved_at"],
             "ix_alert_state_superseded_at": ["state", "superseded_at"],
         },
