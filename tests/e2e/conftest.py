@@ -106,11 +106,21 @@ class Platform:
             ]
         return sorted(result)
 
-    def anonymous(self, method: str, path: str, **headers: str) -> requests.Response:
+    def anonymous(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        data: Mapping[str, str] | None = None,
+        **headers: str,
+    ) -> requests.Response:
         """A request without credentials, or with those of ``headers``."""
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(method, self.server.url + path, headers=headers, timeout=30)
+            return session.request(
+                method, self.server.url + path, headers=headers, json=json, data=data, timeout=30
+            )
 
 
 @pytest.fixture(scope="session")
