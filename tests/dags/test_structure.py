@@ -30,7 +30,12 @@ def chain(bag: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_file_imports(bag: dict[str, Any]) -> None:
     assert bag["errors"] == {}
-    assert {"monitoring_chain", "monitoring_replay", "monitoring_upkeep"} <= set(bag["dags"])
+    assert {
+        "monitoring_chain",
+        "monitoring_replay",
+        "monitoring_retention",
+        "monitoring_upkeep",
+    } <= set(bag["dags"])
 
 
 def test_every_dag_has_docs_tags_and_a_failure_callback(bag: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the command starts faster without what it does not need
     from monitoring.chain import AnalysisReport
     from monitoring.replay import ReplayReport
     from monitoring.status import Status
+    from monitoring.watch import Watch
     from monitoring.window import Window
     from userdb.ledger import CollectionReport
     from userdb.store import Store
@@ -264,6 +265,17 @@ def print_status(state: Status) -> None:
         f"{state.dead_deliveries} were given up",
         highlight=False,
     )
+
+
+def print_watch(found: Watch) -> None:
+    for subject, why in found.problems.items():
+        console.print(
+            f"[bold red]{escape(subject)}:[/] {escape(why)}", highlight=False, soft_wrap=True
+        )
+    if not found.problems:
+        console.print("nothing is wrong with the chain")
+    for subject in found.untold:
+        console.print(f"could not be told: {escape(subject)}", highlight=False, soft_wrap=True)
 
 
 def wide() -> Console:
