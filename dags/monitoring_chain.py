@@ -62,7 +62,8 @@ COLLECTORS = {
 def tell_watchdog(context: dict[str, Any]) -> None:
     from monitoring import run_failures
 
-    run_failures.tell_watchdog_and_beat(context)
+    run_failures.tell_watchdog(context)
+    run_failures.beat(context, failed=True)
 
 
 def beat(context: dict[str, Any]) -> None:

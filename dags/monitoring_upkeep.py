@@ -28,10 +28,16 @@ fail is told once, too. `monitoring watch` looks at the same without Airflow.
 """
 
 
-def tell_watchdog_once(context: dict[str, Any]) -> None:
+def tell_failure(context: dict[str, Any]) -> None:
     from monitoring import run_failures
 
-    run_failures.tell_watchdog_once(context)
+    run_failures.tell_watchdog_once(context, failed=True)
+
+
+def tell_success(context: dict[str, Any]) -> None:
+    from monitoring import run_failures
+
+    run_failures.tell_watchdog_once(context, failed=False)
 
 
 with DAG(
@@ -48,8 +54,8 @@ with DAG(
     # one that hangs is ended before many minutes went without
     dagrun_timeout=timedelta(minutes=5),
     tags=["monitoring"],
-    on_failure_callback=tell_watchdog_once,
-    on_success_callback=tell_watchdog_once,
+    on_failure_callback=tell_failure,
+    on_success_callback=tell_success,
     default_args={
         "owner": "monitoring",
         # the next run comes in a minute

@@ -62,7 +62,7 @@ def tell_watchdog(context: Context) -> None:
         log.exception("the watchdog could not be told that run %s failed", context.get("run_id"))
 
 
-def beat(context: Context) -> None:
+def beat(context: Context, *, failed: bool = False) -> None:
     """Tell the heartbeat's service that a run was complete, or that it failed; never raises.
 
     A backfill tells nothing: that the past was collected doesn't mean that the present is.
@@ -72,22 +72,15 @@ def beat(context: Context) -> None:
 
         run_type = context["dag_run"].run_type
         if getattr(run_type, "value", run_type) != "backfill":
-            failed = str(context["dag_run"].state or "").endswith("failed")
             heartbeat.beat("fail" if failed else "success", f"run {context['run_id']}")
     except Exception:
         log.exception("the heartbeat could not be told of run %s", context.get("run_id"))
 
 
-def tell_watchdog_and_beat(context: Context) -> None:
-    """A failed run's callback where runs are what a heartbeat tells of; never raises."""
-    tell_watchdog(context)
-    beat(context)
-
-
-def tell_watchdog_once(context: Context) -> None:
+def tell_watchdog_once(context: Context, *, failed: bool) -> None:
     """Tell the watchdog that runs of a DAG fail when that begins, and when it is over.
 
-    Both callbacks of a DAG that runs so often that each failure told would be a flood; never
+    For both callbacks of a DAG that runs so often that each failure told would be a flood; never
     raises.
     """
     now = datetime.now(UTC)
@@ -97,7 +90,7 @@ def tell_watchdog_once(context: Context) -> None:
 
         subject = f"{RUN_OF}{context['dag'].dag_id}"
         problems = {}
-        if str(context["dag_run"].state or "").endswith("failed"):
+        if failed:
             reasons = _if_known(failures, context) or {"run": str(context.get("reason"))}
             problems[subject] = "; ".join(f"{task}: {why}" for task, why in reasons.items())
         tell_news(Memory(memory_path()), problems, lambda one: one == subject, now=now)
