@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from monitoring.cli import app
 from monitoring.watch import RUN_OF, Limits, find_problems, tell_news, watch
 from monitoring.watch_memory import Memory, memory_path
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from tests.notify.episodes import NOW, add_policy, minutes, remove_policy, set_watermark
 from tests.notify.hooks import answers, listening
@@ -220,3 +222,25 @@ def test_a_limit_that_is_no_number_is_named(value: str) -> None:
         {"MONITORING_WATCHDOG_OVERDUE_MINUTES": "7", "MONITORING_WATCHDOG_FAILURES": " 2 "}
     )
     assert given == Limits(minutes(7), 2)
+
+
+def test_the_command_for_cron_fails_while_something_is_wrong(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["watch"])
+        return done.exit_code, " ".join(done.output.split())
+
+    stale = "policy request-timeouts: its state is stale: it was evaluated until 2026-03-01"
+    with listening() as hook:
+        monkeypatch.setenv("MONITORING_WATCHDOG_URL", hook.url)
+        monkeypatch.setenv("USERDB_URL", str(sqlite_store.url.url))
+        assert run() == (0, "nothing is wrong with the chain")
+        add_policy(sqlite_store)
+        for _ in range(2):
+            code, output = run()
+            assert code == 1
+            assert output.startswith(stale)
+        remove_policy(sqlite_store)
+        assert run()[0] == 0
+    assert [one.payload["status"] for one in hook.received] == ["firing", "resolved"]

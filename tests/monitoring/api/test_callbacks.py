@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from fastapi import HTTPException
 from fastapi.testclient import TestClient
 from monitoring.alerts.read import ActRow, get_alert, read_history
 from monitoring.api.app import create_app
 from monitoring.api.store import get_store
 from monitoring.notify.tokens import GOOD_FOR, Grant, make_token
 
+from tests.monitoring.api.conftest import SECRET, nobody
 from tests.notify.episodes import add_policy, put_alert, supersede
 from userdb.store import Store
 
-SECRET = "of-the-tests"
+ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime.now(UTC)
 CALLBACKS = "/api/v1/callbacks"
 PAGE = "/alerts/ack"
@@ -27,10 +31,6 @@ PAGE = "/alerts/ack"
 
 def token(episode: str = "a", *, secret: str = SECRET, now: datetime = NOW) -> str:
     return make_token(secret, Grant(episode, "oncall"), now=now)
-
-
-def _nobody() -> None:
-    raise HTTPException(401, "Not authenticated")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def client(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient
     ago = NOW - timedelta(minutes=10)
     put_alert(store, "a", fired_at=ago, service="<i>sim</i>")
     put_alert(store, "over", series_id=2, fired_at=ago, resolved_at=NOW)
-    app = create_app(reader=_nobody)
+    app = create_app(reader=nobody)
     app.dependency_overrides[get_store] = lambda: store
     yield TestClient(app, raise_server_exceptions=False)
     app.dependency_overrides.clear()
@@ -217,6 +217,25 @@ def test_the_history_over_http_has_what_was_done(client: TestClient, store: Stor
     ]
     assert [one["acknowledged_by"] for one in alerts if one["id"] == "a"] == ["oncall"]
     assert "token" not in json.dumps([rows, alerts])
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_documented_curl_acknowledges(served: str, sqlite_store: Store) -> None:
+    page = (ROOT / "docs" / "feedback.md").read_text(encoding="utf-8")
+    example = re.search(r"^```sh\n(curl .*?)^```$", page, re.M | re.S)
+    assert example is not None
+    add_policy(sqlite_store)
+    put_alert(sqlite_store, "a", fired_at=NOW - timedelta(minutes=10))
+    command = example[1].replace("https://airflow.example.com/monitoring", served)
+    done = subprocess.run(
+        ["sh", "-c", command.replace("$TOKEN", token())],
+        env={"PATH": os.environ["PATH"], "no_proxy": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {"alerts": ["a"]}
+    assert acts(sqlite_store) == [("a", "acknowledge", "Ann via oncall", "on it")]
 
 
 def _anyone() -> None:
