@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("range_read", "analysis", "replay", "backfill", "chain_overhead")
+BENCHMARKS = ("range_read", "analysis", "replay", "backfill", "chain_overhead", "deliveries")
 
 
 def main() -> int:

@@ -17,7 +17,8 @@ DOCS = """
 Hourly, two tasks that don't depend on each other:
 
 - **purge_raw_rows** – deletes raw rows (requests and events) older than `raw_days`. What the
-  analysis reads stays: counts per minute, container samples; and so do alerts and their history.
+  analysis reads (counts per minute, container samples) goes only after `minute_days`, by default
+  never; alerts and their history stay.
 - **clean_metadata** – deletes what Airflow's own database holds from before `metadata_days` ago.
   Where Airflow's connection is set by environment variable, set `MONITORING_METADATA_URL` to the
   same value: Airflow hides its own from tasks.
@@ -59,6 +60,14 @@ with DAG(
             minimum=1,
             title="Days to keep raw rows",
             description="Older requests and events are deleted; counts per minute stay.",
+        ),
+        "minute_days": Param(
+            0,
+            type="integer",
+            minimum=0,
+            title="Days to keep what the analysis reads",
+            description="Older counts per minute and container samples are deleted, and alerts "
+            "that looked at them stay as they are for good; 0: never.",
         ),
         "metadata_days": Param(
             30,

@@ -49,6 +49,11 @@ REQUIREMENTS = (
     ),
     Requirement("nginx", "apt-get install nginx-light", ("nginx",)),
     Requirement(
+        "alertmanager",
+        "apt-get install --no-install-recommends prometheus-alertmanager",
+        ("prometheus-alertmanager",),
+    ),
+    Requirement(
         "browser", "apt-get install chromium chromium-driver", ("chromium", "chromedriver")
     ),
     Requirement("airflow", _SETUP, modules=_AIRFLOW),

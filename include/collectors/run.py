@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime
 
 from monitoring.window import Window, refuse_future
@@ -12,7 +13,9 @@ from include.collectors.protocol import Collector
 from include.collectors.registry import create
 from userdb.errors import CollectionError, MonitoringError
 from userdb.ledger import CollectionReport, SourceReport, record
+from userdb.retention import read_floors
 from userdb.store import Store
+from userdb.times import from_minute
 
 #: Stands in the ledger for all sources of a collector that failed as a whole.
 ALL_SOURCES = "*"
@@ -30,7 +33,8 @@ def run_collector(
     """Collect ``window`` with the collector ``name``; its report may hold failed sources.
 
     A collector that fails as a whole is in the ledger as a failed source ``*``, so that its
-    window is known to be unknown, and why.
+    window is known to be unknown, and why. So is the part of the window that lies before the
+    retention floor, as unavailable: what was purged is not collected again.
 
     Raises:
         WindowError: the window ends after ``now``.
@@ -43,7 +47,7 @@ def run_collector(
     collector: Collector | None = None
     try:
         collector = create(name, load_settings() if settings is None else settings)
-        return collector.collect(window, store, now=now, run_id=run_id)
+        return _collect_kept(collector, window, store, now=now, run_id=run_id)
     except Exception as cause:
         expected = isinstance(cause, MonitoringError)
         why = str(cause) if expected else f"{type(cause).__name__}: {cause}"
@@ -62,6 +66,30 @@ def run_collector(
             f"the collector {name} failed for {window}: {why}. Nothing of this attempt that was "
             "not committed is kept; the window can be collected again."
         ) from cause
+
+
+def _collect_kept(
+    collector: Collector, window: Window, store: Store, *, now: datetime, run_id: str | None
+) -> CollectionReport:
+    """Collect what of ``window`` lies behind no floor; the report is about all of it."""
+    with store.read() as connection:
+        floor = read_floors(connection).get(collector.family)
+    if floor is None or window.first_minute >= floor:
+        return collector.collect(window, store, now=now, run_id=run_id)
+    purged = Window.of_minutes(window.first_minute, min(floor, window.stop_minute))
+    source = SourceReport(
+        ALL_SOURCES,
+        "unavailable",
+        message=f"{purged} was purged from userdb ({collector.family} minutes are kept from "
+        f"{from_minute(floor):%Y-%m-%dT%H:%MZ} on), and is not collected again",
+    )
+    report = CollectionReport(collector.name, purged.start, purged.end, (source,), now, 0.0)
+    store.write(lambda connection: record(connection, report, collector.family, run_id))
+    if purged.end == window.end:
+        return report
+    kept = Window(purged.end, window.end)
+    collected = collector.collect(kept, store, now=now, run_id=run_id)
+    return replace(collected, start=window.start, sources=(*collected.sources, source))
 
 
 def _record_failure(

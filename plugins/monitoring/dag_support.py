@@ -87,6 +87,11 @@ def score_policies(context: Context) -> dict[str, Any]:
         )
         counts = {WINDOW: _bounds(window), **report.as_dict()}
         log.info("scored %s: %s", window, counts)
+        if report.frozen:
+            log.warning(
+                "evaluations that look back past the retention floor were left as they are: %s",
+                report.frozen,
+            )
         _raise_for_policies(report.errors)
         return counts
 
@@ -219,12 +224,27 @@ def _replayed(context: Context, now: datetime) -> Window:
 
 
 def purge_raw_rows(context: Context) -> dict[str, Any]:
-    """Delete raw rows older than the param ``raw_days``."""
-    before = datetime.now(UTC) - timedelta(days=context["params"]["raw_days"])
+    """Delete raw rows older than the param ``raw_days``, and, unless it is 0, what the analysis
+    reads from before ``minute_days`` ago.
+
+    Raises:
+        AirflowFailException: a policy looks back further than ``minute_days``. Raw rows are
+            deleted all the same.
+    """
+    now = datetime.now(UTC)
+    raw_days, minute_days = (context["params"][name] for name in ("raw_days", "minute_days"))
     with failure_told(context), _opened() as store:
         from userdb.retention import purge
 
-        return {"deleted": dict(purge(store, before=before))}
+        deleted = purge(store, before=now - timedelta(days=raw_days))
+        log.info("deleted: %s", deleted)
+        if minute_days:
+            from monitoring.retention import purge_minutes
+
+            keep = timedelta(days=minute_days)
+            deleted |= purge_minutes(store, keep=keep, now=now, late=MAX_CATCHUP)
+            log.info("deleted: %s", deleted)
+        return {"deleted": deleted}
 
 
 def clean_metadata(context: Context) -> dict[str, Any]:

@@ -20,12 +20,14 @@ from userdb.models import Evaluation
 
 @dataclass(frozen=True)
 class Scored:
-    """What scoring did: evaluations, most series at once, how many breach, unknown evaluations."""
+    """What scoring did: evaluations, most series at once, how many breach, unknown evaluations,
+    and evaluations left as they are because they look back past the retention floor."""
 
     evaluations: int = 0
     series: int = 0
     breaching: int = 0
     unknown: int = 0
+    frozen: int = 0
 
     @classmethod
     def of(cls, scores: Scores) -> Scored:
@@ -42,6 +44,7 @@ class Scored:
             max(self.series, other.series),
             max(self.breaching, other.breaching),
             self.unknown + other.unknown,
+            self.frozen + other.frozen,
         )
 
 
@@ -49,14 +52,7 @@ def affected(
     connection: Connection, name: str, timeline: Timeline, first: int, last: int
 ) -> list[tuple[int, int]]:
     """Evaluated ranges (after, until] whose classes depend on the minutes first to last."""
-    reach = max(
-        (
-            # as far back as scorers read
-            policy.lookback_minutes + policy.interval + policy.memory_minutes
-            for policy in timeline.policies
-        ),
-        default=0,
-    )
+    reach = max((policy.reach_minutes for policy in timeline.policies), default=0)
     after, until = first, last + 1 + reach
     rows = connection.execute(
         select(Evaluation.first_minute, Evaluation.last_minute).where(

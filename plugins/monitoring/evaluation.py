@@ -7,6 +7,7 @@ own. What is stored is a function of facts, coverage and versions alone.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
@@ -27,20 +28,28 @@ from monitoring.facts import UserdbFacts
 from monitoring.policy.loader import Policies
 from monitoring.policy.state import lock_policy, mark_scored
 from monitoring.policy.versions import read_timeline, register_policies
+from monitoring.retention import frozen_parts, without
 from monitoring.window import Window, refuse_future
 from userdb.models import Dirty, PolicyState
+from userdb.retention import read_floors
 from userdb.store import Store
 
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """What scoring did. ``errors`` maps a policy, or a policy file, to what is wrong with it."""
+    """What scoring did.
+
+    ``frozen`` maps a policy to how many of its evaluations were left as they are, because they look
+    back past the retention floor; ``errors`` maps a policy, or a policy file, to what is wrong with
+    it.
+    """
 
     policies: int = 0
     evaluations: int = 0
     series: int = 0
     breaching: int = 0
     unknown: int = 0
+    frozen: dict[str, int] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,18 +80,19 @@ def score_policies(
     register_versions(store, loaded, now=now, edits=register)
     with store.read() as connection:
         names = connection.scalars(select(PolicyState.policy).order_by(PolicyState.policy)).all()
-    scored: list[Scored] = []
+    scored: dict[str, Scored] = {}
     for name in names:
         try:
-            scored.append(_score_policy(name, window, store))
+            scored[name] = _score_policy(name, window, store)
         except Exception as error:  # one policy never stops the others
             errors[name] = f"{type(error).__name__}: {error}"
     return ScoreReport(
         policies=len(scored),
-        evaluations=sum(one.evaluations for one in scored),
-        series=sum(one.series for one in scored),
-        breaching=sum(one.breaching for one in scored),
-        unknown=sum(one.unknown for one in scored),
+        evaluations=sum(one.evaluations for one in scored.values()),
+        series=sum(one.series for one in scored.values()),
+        breaching=sum(one.breaching for one in scored.values()),
+        unknown=sum(one.unknown for one in scored.values()),
+        frozen={name: one.frozen for name, one in scored.items() if one.frozen},
         errors=errors,
     )
 
@@ -104,7 +114,13 @@ def score_dirty(name: str, store: Store) -> None:
     _score_policy(name, None, store)
 
 
+class _FloorMoved(Exception):
+    """Minutes were purged while they were read."""
+
+
 def _score_policy(name: str, window: Window | None, store: Store) -> Scored:
+    """Score a policy over ``window``, and where facts changed; not what is frozen."""
+
     def work(connection: Connection) -> Scored:
         state = lock_policy(connection, name)
         tokens = connection.execute(select(Dirty).where(Dirty.policy == name)).all()
@@ -113,17 +129,29 @@ def _score_policy(name: str, window: Window | None, store: Store) -> Scored:
         for token in tokens:
             ranges += affected(connection, name, timeline, token.first_minute, token.last_minute)
         facts = UserdbFacts(store, connection)
+        floors = read_floors(connection)
         total = Scored()
-        joined = join(ranges)
-        for low, high in joined:
-            scored = score_range(facts, timeline, low, high)
-            total = total.plus(store_ranges(connection, timeline, low, high, scored))
+        done: list[tuple[int, int]] = []
+        for after, until in join(ranges):
+            frozen = frozen_parts(timeline, floors, after, until)
+            total = total.plus(Scored(frozen=sum(part.evaluations for part in frozen)))
+            for low, high in without(frozen, after, until):
+                scored = score_range(facts, timeline, low, high)
+                total = total.plus(store_ranges(connection, timeline, low, high, scored))
+                done.append((low, high))
+        watermark = None
         if window is not None:
-            extend_ledger(connection, name, window.first_minute, window.stop_minute)
+            after, until = window.first_minute, window.stop_minute
+            frozen = frozen_parts(timeline, floors, after, until)
+            for low, watermark in without(frozen, after, until):
+                extend_ledger(connection, name, low, watermark)
         connection.execute(delete(Dirty).where(Dirty.token.in_([token.token for token in tokens])))
-        if joined:
-            watermark = None if window is None else window.stop_minute
-            mark_scored(connection, state, joined[0][0], joined[-1][1], watermark=watermark)
+        if done:
+            mark_scored(connection, state, done[0][0], done[-1][1], watermark=watermark)
+        if read_floors(connection) != floors:
+            raise _FloorMoved
         return total
 
-    return store.write(work)
+    while True:
+        with suppress(_FloorMoved):
+            return store.write(work)

@@ -118,7 +118,7 @@ def replace_evidence(
             "first_minute": part.first,
             "last_minute": part.last,
             "evaluation_class": part.evaluation_class.name.lower(),
-            "extreme": float(policy.worst.reduce(part.values)) if len(part.values) else None,
+            "extreme": policy.worst(part.values) if len(part.values) else None,
             "value_array": part.values.astype("<f8").tobytes() or None,
         }
         for key, part in wanted.items()

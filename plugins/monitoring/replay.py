@@ -5,18 +5,21 @@ outside of any transaction. Each policy's evidence is then stored under its lock
 it since the facts were read; else it is scored again there. Dirty tokens stay: what changed
 meanwhile is scored by the step that takes them, last here or in the next run of the chain.
 
-Memory: the facts of a chunk, ``BUDGET`` bytes of them, and several times that while they are read
-and scored; a chunk is a day at least, and as long as the longest lookback. benchmarks/replay.py
-shows the peak.
+Memory: the facts of two chunks, ``BUDGET`` bytes in all, as the next is read while one is scored
+and stored; and several times that while they are read. A chunk is a day at least, and as long as
+the longest lookback. A fold holds a week of a policy. So the peak doesn't grow with the range,
+but for the list of changes; benchmarks/replay.py shows it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from threading import Lock
 
 from sqlalchemy import Connection, func, insert, or_, select
 
@@ -37,13 +40,15 @@ from monitoring.policy.loader import Policies
 from monitoring.policy.signal_policy import SeriesPolicy
 from monitoring.policy.state import lock_policy, mark_scored
 from monitoring.policy.versions import Timeline, read_timeline
+from monitoring.retention import refuse_frozen, refused_replays
 from monitoring.scoring.classes import DAY
 from monitoring.scoring.facts import Facts, Selection
 from monitoring.scoring.matrix import SignalMatrix
 from monitoring.scoring.minutes import FamilyMinutes
 from monitoring.window import Window, refuse_future
-from userdb.errors import PolicyError
+from userdb.errors import PolicyError, WindowError
 from userdb.models import Alert, PolicyState, Series, VersionOverride
+from userdb.retention import read_floors
 from userdb.store import Store
 
 #: Bytes of facts that are held at once.
@@ -100,29 +105,41 @@ def replay(
         budget: bytes of facts that are held at once.
 
     Raises:
-        WindowError: the window ends after ``now``.
+        WindowError: the window ends after ``now``, or all policies look back from it past the
+            retention floor. Where only some do, they are among the report's errors.
         PolicyError: a name in ``only`` that no policy has.
     """
     refuse_future(window, now)
     errors = {f"policy error {number}": str(e) for number, e in enumerate(loaded.errors, 1)}
     register_versions(store, loaded, now=now, edits=todays)
     names = _chosen(store, only)
+    refused = refused_replays(store, names, window, todays=todays)
+    names = [name for name in names if name not in refused]
+    errors |= refused
     if todays:
         store.write(partial(_override, names=names, window=window, now=now))
     before = _present(store, names, now)
-    chunks = _plan(store, names, window, budget)
+    chunks = _plan(store, names, window, budget // 2)
     done, total, pairs = 0, Scored(), 0
-    with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="replay") as pool:
-        for chunk in chunks:
-            facts = chunk.load(store)
+    with (
+        ThreadPoolExecutor(max(workers, 1), thread_name_prefix="replay") as pool,
+        ThreadPoolExecutor(1, thread_name_prefix="replay-read") as reader,
+    ):
+        loading = [reader.submit(chunk.load, store) for chunk in chunks[:1]]
+        for number, chunk in enumerate(chunks, 1):
+            facts = loading.pop().result()
+            loading += [reader.submit(one.load, store) for one in chunks[number : number + 1]]
             scored = pool.map(partial(chunk.score, facts), names)
             for name, found in zip(names, scored, strict=True):
                 done += 1
                 if isinstance(found, Exception):
                     errors[name] = f"{type(found).__name__}: {found}"
                     continue
-                work = partial(chunk.store, store=store, name=name, found=found)
-                total = total.plus(store.write(work))
+                try:
+                    total = total.plus(chunk.store(store, name, found))
+                except WindowError as error:  # minutes were purged since they were read
+                    errors[name] = str(error)
+                    continue
                 pairs += sum(one.scores.classes.size for one in found)
                 if progress is not None:
                     progress(done, len(names) * len(chunks), f"{name} {chunk.window}")
@@ -156,12 +173,22 @@ class _ChunkFacts:
 
 
 @dataclass(frozen=True)
+class _Own:
+    """How often this replay itself scored each policy; ``lock`` keeps that and userdb in step."""
+
+    scored: Counter[str] = field(default_factory=Counter)
+    lock: Lock = field(default_factory=Lock)
+
+
+@dataclass(frozen=True)
 class _Chunk:
-    """A part of the range, and what is known of the policies before its facts are read."""
+    """A part of the range, and how often others had scored each policy before its facts were
+    read."""
 
     window: Window
     timelines: Mapping[str, Timeline]
-    generations: dict[str, int] = field(default_factory=dict)
+    own: _Own
+    others: dict[str, int] = field(default_factory=dict)
 
     @property
     def after(self) -> int:
@@ -172,12 +199,14 @@ class _Chunk:
         return self.window.stop_minute
 
     def load(self, store: Store) -> _ChunkFacts:
-        """Read the facts, and before them how often each policy was scored."""
+        """Read the facts, and before them how often others scored each policy."""
         policies = _ruling(self.timelines.values(), self.after, self.until)
         families: dict[str, FamilyMinutes] = {}
-        with store.read() as connection:
+        with self.own.lock, store.read() as connection:
             rows = connection.execute(select(PolicyState.policy, PolicyState.generation))
-            self.generations.update((row.policy, row.generation) for row in rows)
+            self.others.update(
+                (row.policy, row.generation - self.own.scored[row.policy]) for row in rows
+            )
         with store.read() as connection:
             for family in sorted({policy.family.name for policy in policies}):
                 own = [policy for policy in policies if policy.family.name == family]
@@ -208,19 +237,30 @@ class _Chunk:
         except Exception as error:  # one policy never stops the others
             return error
 
-    def store(
+    def store(self, store: Store, name: str, found: Iterable[ScoredRange]) -> Scored:
+        """Store a policy's scores, unless another run scored it since the facts were read: then
+        score it again, with what is known now.
+
+        Raises:
+            WindowError: facts that it looks at were purged meanwhile. Nothing is stored.
+        """
+        with self.own.lock:
+            scored = store.write(partial(self._store, store=store, name=name, found=found))
+            self.own.scored[name] += 1
+        return scored
+
+    def _store(
         self, connection: Connection, store: Store, name: str, found: Iterable[ScoredRange]
     ) -> Scored:
-        """Store a policy's scores, unless it was scored since the facts were read: then score it
-        again, with what is known now."""
         state = lock_policy(connection, name)
         timeline = self.timelines[name]
-        if state.generation != self.generations[name]:
+        if state.generation - self.own.scored[name] != self.others[name]:
             timeline = read_timeline(connection, name)
             found = score_range(UserdbFacts(store, connection), timeline, self.after, self.until)
         scored = store_ranges(connection, timeline, self.after, self.until, found)
         extend_ledger(connection, name, self.after, self.until)
         mark_scored(connection, state, self.after, self.until, watermark=self.until)
+        refuse_frozen(name, timeline, read_floors(connection), self.after, self.until)
         return scored
 
 
@@ -246,8 +286,9 @@ def _plan(store: Store, names: Sequence[str], window: Window, budget: int) -> li
     a_day = DAY * sum(8 * len(names) * series.get(family, 0) for family, names in columns.items())
     lookback = max((policy.lookback_minutes for policy in policies), default=0)
     length = DAY * max(budget // max(a_day, 1), -(-lookback // DAY), 1)
+    own = _Own()
     return [
-        _Chunk(Window.of_minutes(low, high), timelines)
+        _Chunk(Window.of_minutes(low, high), timelines, own)
         for low, high in days(window.first_minute, window.stop_minute, length)
     ]
 

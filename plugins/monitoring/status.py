@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from monitoring.window import Window
 from userdb.ledger import covered_minutes, spans
 from userdb.migrate import current
 from userdb.models import Alert, Collection, Delivery, PolicyState
+from userdb.retention import read_floors
 from userdb.store import Store
 from userdb.times import from_minute, require_aware, to_minute
 
@@ -68,6 +69,8 @@ class Status:
     firing: int
     pending_deliveries: int
     dead_deliveries: int
+    #: families whose minutes were purged, to the first that is still whole
+    kept_since: Mapping[str, datetime]
 
 
 def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> Status:
@@ -95,6 +98,10 @@ def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> St
             firing=sum(firing.values()),
             pending_deliveries=deliveries.get("pending", 0) + deliveries.get("sending", 0),
             dead_deliveries=deliveries.get("dead", 0),
+            kept_since={
+                family: from_minute(minute)
+                for family, minute in sorted(read_floors(connection).items())
+            },
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from monitoring.window import Window
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 
 from include.collectors import registry
 from include.collectors.config import Settings
@@ -14,7 +14,8 @@ from include.collectors.run import run_collector
 from userdb.errors import CollectionError, ConfigError, MonitoringError, WindowError
 from userdb.ledger import CollectionReport, covered_minutes
 from userdb.models import Collection
-from userdb.store import Store, open_store
+from userdb.retention import purge
+from userdb.store import Store
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(minutes=5), NOW)
@@ -73,6 +74,55 @@ def test_a_window_that_ends_in_the_future_is_refused(store: Store) -> None:
     assert _ledger(store) == []
 
 
+def _events(store: Store, before: datetime) -> CollectionReport:
+    """Purge event minutes before a time, and collect the window's events."""
+    purge(store, before=before, tables=["event_minute"])
+    settings = Settings.model_validate({"gateway_exceptions": {"spools": ["/nowhere"]}})
+    return run_collector("gateway_exceptions", WINDOW, store, now=NOW, settings=settings)
+
+
+def _covered(store: Store) -> list[bool]:
+    with store.read() as connection:
+        minutes = WINDOW.first_minute, WINDOW.stop_minute
+        return covered_minutes(connection, "gateway_exceptions", *minutes).tolist()
+
+
+def test_a_window_behind_the_retention_floor_is_not_collected(store: Store) -> None:
+    report = _events(store, WINDOW.end)
+    ((source, status, message, _),) = _ledger(store)
+    assert (source, status) == ("*", "unavailable")
+    assert message == (
+        "[2026-03-01T11:55Z, 2026-03-01T12:00Z) was purged from userdb (event minutes are kept "
+        "from 2026-03-01T12:00Z on), and is not collected again"
+    )
+    assert [one.status for one in report.sources] == ["unavailable"]
+    assert _covered(store) == [False] * 5
+
+
+def test_what_of_a_window_lies_after_the_retention_floor_is_collected(store: Store) -> None:
+    report = _events(store, WINDOW.start + timedelta(minutes=2))
+    assert _covered(store) == [False, False, True, True, True]
+    assert (report.start, report.end) == (WINDOW.start, WINDOW.end)
+    assert [(one.source, one.status) for one in report.sources] == [
+        ("userdb", "ok"),
+        ("/nowhere", "ok"),
+        ("*", "unavailable"),
+    ]
+
+
+def test_a_floor_takes_no_coverage_away_and_is_its_familys_alone(store: Store) -> None:
+    purge(store, before=NOW, tables=["request_minute"])
+    _events(store, WINDOW.start)
+    assert _covered(store) == [True] * 5
+    _events(store, NOW)
+    assert _covered(store) == [True] * 5
+    with store.read() as connection:
+        ends = connection.execute(
+            select(Collection.status, func.count()).group_by(Collection.status)
+        ).all()
+    assert dict(tuple(row) for row in ends) == {"ok": 2, "unavailable": 1}
+
+
 def test_an_unexpected_error_is_in_the_ledger_and_names_its_cause(
     store: Store, broken: list[Exception]
 ) -> None:
@@ -104,12 +154,13 @@ def test_broken_settings_leave_the_window_unknown(
     assert [row[:2] for row in _ledger(store)] == [("*", "failed")]
 
 
-def test_a_userdb_without_tables_hides_no_cause(tmp_path: Path, broken: list[Exception]) -> None:
-    empty = open_store(f"sqlite:///{tmp_path}/empty.sqlite")
+def test_a_userdb_without_a_ledger_hides_no_cause(
+    sqlite_store: Store, broken: list[Exception]
+) -> None:
+    sqlite_store.write(lambda connection: connection.execute(text("DROP TABLE collection")))
     broken.append(ValueError("the first cause"))
     with pytest.raises(CollectionError, match="the first cause") as caught:
-        run_collector("broken", WINDOW, empty, now=NOW, settings=Settings())
+        run_collector("broken", WINDOW, sqlite_store, now=NOW, settings=Settings())
     cause = caught.value.__cause__
     assert cause is not None
     assert "the ledger could not be written" in cause.__notes__[0]
-    empty.close()

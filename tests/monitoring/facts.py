@@ -76,8 +76,7 @@ def put_sample(store: Store, minute: int, container: str, **columns) -> None:
                 series_id=series,
                 observed_at=from_minute(minute + 1),
                 container_id=fingerprint(labels),
-                state="running",
-                **{"restarts": 0, "running": 1, **columns},
+                **{"state": "running", "restarts": 0, "running": 1, **columns},
             )
         )
         touch_series(connection, {series: (minute, minute)})

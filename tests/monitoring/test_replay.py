@@ -71,6 +71,13 @@ def test_a_replay_gives_what_windows_give_whatever_its_chunks(store, loaded, bud
     assert len(said) == 2 * (4 if budget == 1 else 1)
 
 
+def test_a_replay_alone_scores_each_chunk_once(store, loaded, monkeypatch):
+    from monitoring import replay as module
+
+    monkeypatch.delattr(module, "UserdbFacts")  # which only another run's scores call for
+    assert replayed(store, loaded, T0, T0 + 3 * DAY, budget=1).changes
+
+
 def test_a_replay_says_what_it_changed_and_takes_in_what_is_dirty(store, loaded):
     run(store, loaded, T0, T0 + 3 * DAY)
     put_requests(store, quiet(*range(20, 30)))  # the first incident never was

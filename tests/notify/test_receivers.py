@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from monitoring.notify import Receiver, load_receivers
 from monitoring.notify.channels import open_channel, register
-from monitoring.notify.receivers import receiver_from_connection
+from monitoring.notify.connections import receiver_from_connection
 
 from userdb.errors import ConfigError
 
@@ -162,5 +162,5 @@ def test_airflows_own_connections(tmp_path):
 def test_a_channel_is_registered_once():
     with pytest.raises(ConfigError, match="registered twice"):
         register("webhook", "elsewhere:Webhook")
-    with pytest.raises(ConfigError, match="unknown kind 'pigeon'; there are webhook"):
+    with pytest.raises(ConfigError, match="unknown kind 'pigeon'; there are airflow"):
         open_channel(Receiver("ops", "http://x", kind="pigeon"))

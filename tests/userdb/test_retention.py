@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from monitoring.signals import FAMILIES
 from sqlalchemy import event, func, select
 
 from userdb.bulk import bulk_insert
 from userdb.errors import ConfigError, NaiveDatetimeError
 from userdb.models import EventMinute, MonitorEvent, RequestLog
-from userdb.retention import purge
+from userdb.retention import MINUTE_TABLES, purge, read_floors
 from userdb.store import Store
 from userdb.times import to_minute
 
@@ -87,3 +88,81 @@ def test_what_may_not_be_purged_is_refused(sqlite_store: Store) -> None:
         purge(sqlite_store, before=NOON, tables=["request_log", "alert"])
     with pytest.raises(NaiveDatetimeError):
         purge(sqlite_store, before=NOON.replace(tzinfo=None))
+
+
+# --- the floor --------------------------------------------------------------------------------
+
+
+class Crash(Exception):
+    """The process ended here."""
+
+
+def _floors(store: Store) -> dict[str, int]:
+    with store.read() as connection:
+        return read_floors(connection)
+
+
+def _minutes(store: Store) -> list[int]:
+    """Minutes of event_minute, counted from noon."""
+    with store.read() as connection:
+        found = connection.scalars(select(EventMinute.minute).order_by(EventMinute.minute))
+        return [minute - to_minute(NOON) for minute in found]
+
+
+def _fill_minutes(store: Store) -> None:
+    rows = [{"minute": to_minute(NOON) + at, "series_id": 1, "events": 1} for at in range(-10, 10)]
+    store.write(lambda connection: bulk_insert(connection, EventMinute, rows))
+
+
+def test_a_floor_tells_how_far_back_minutes_are_whole(store: Store) -> None:
+    _fill_minutes(store)
+    purge(store, before=NOON)
+    assert _floors(store) == {}  # raw rows have none
+    purge(store, before=NOON + timedelta(seconds=59), tables=["event_minute"])
+    assert _floors(store) == {"event": to_minute(NOON)}
+    assert _minutes(store) == list(range(10))
+
+
+def test_a_floor_is_never_lowered_and_raised_where_nothing_is_deleted(store: Store) -> None:
+    hour = timedelta(hours=1)
+    for before in (NOON, NOON - hour):
+        assert purge(store, before=before, tables=MINUTE_TABLES) == dict.fromkeys(MINUTE_TABLES, 0)
+        assert _floors(store) == dict.fromkeys(("container", "event", "request"), to_minute(NOON))
+    purge(store, before=NOON + hour, tables=["container_sample"])
+    assert _floors(store)["container"] == to_minute(NOON + hour)
+    assert _floors(store)["request"] == to_minute(NOON)
+
+
+@pytest.mark.parametrize(
+    ("statement", "floor", "left"),
+    [
+        (1, None, range(-10, 10)),  # the floor is not stored: nothing is deleted
+        (2, None, range(-10, 10)),  # ... nor committed
+        (4, 0, range(-6, 10)),  # the second batch isn't deleted: the floor lies behind it already
+    ],
+)
+def test_a_crash_between_batches_leaves_a_floor_that_is_high_enough(
+    store: Store, statement: int, floor: int | None, left: range
+) -> None:
+    _fill_minutes(store)
+    written = 0
+
+    def crash(_connection, _cursor, sql, *_rest) -> None:  # type: ignore[no-untyped-def]
+        nonlocal written
+        written += sql.startswith(("INSERT", "DELETE"))
+        if written == statement:
+            raise Crash
+
+    event.listen(store.engine, "after_cursor_execute", crash)
+    with pytest.raises(Crash):
+        purge(store, before=NOON, tables=["event_minute"], batch_rows=4)
+    event.remove(store.engine, "after_cursor_execute", crash)
+    assert _floors(store) == ({} if floor is None else {"event": to_minute(NOON) + floor})
+    assert len(_minutes(store)) == len(left)
+    # the next run takes it up
+    purge(store, before=NOON, tables=["event_minute"], batch_rows=4)
+    assert _minutes(store) == list(range(10))
+
+
+def test_what_the_catalogue_reads_is_what_has_a_floor() -> None:
+    assert {one.table: one.name for one in FAMILIES.values()} == MINUTE_TABLES

@@ -2,7 +2,7 @@
 
 from userdb.models.alerts import Alert, AlertTransition, OperatorAction
 from userdb.models.base import Base
-from userdb.models.collection import Collection, Dirty, Series
+from userdb.models.collection import Collection, Dirty, RetentionFloor, Series
 from userdb.models.containers import ContainerSample
 from userdb.models.events import EventMinute, MonitorEvent
 from userdb.models.notifications import Delivery, DeliveryAttempt, NotificationGroup, Silence
@@ -34,6 +34,7 @@ __all__ = [
     "PolicyVersion",
     "RequestLog",
     "RequestMinute",
+    "RetentionFloor",
     "Series",
     "Silence",
     "SourceFile",

@@ -1,4 +1,4 @@
-"""Label sets, the ledger of collections, and what changed since the analysis last looked."""
+"""Label sets, the ledger of collections, how far back facts are whole, and which changed."""
 
 from __future__ import annotations
 
@@ -56,6 +56,20 @@ class Collection(Base):
     run_id: Mapped[str | None] = mapped_column(String(255))
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     duration_s: Mapped[float] = mapped_column(Float64)
+
+
+class RetentionFloor(Base):
+    """How far back the minutes of a family are whole: what was purged lies before ``first_minute``.
+
+    It is written with, and before, the first deletion, and never lowered. No row: nothing was
+    purged.
+    """
+
+    __tablename__ = "retention_floor"
+    __table_args__ = (TABLE_OPTIONS,)
+
+    family: Mapped[str] = mapped_column(String(16), primary_key=True)
+    first_minute: Mapped[int] = mapped_column(Integer)
 
 
 class Dirty(Base):

@@ -62,6 +62,8 @@ class Delivery(Base):
     claimed_by: Mapped[str | None] = mapped_column(String(64))
     claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: when somebody last sent it again by hand, after it was given up
+    resent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class DeliveryAttempt(Base):

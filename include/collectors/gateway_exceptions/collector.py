@@ -28,7 +28,8 @@ USERDB = "userdb"
 class GatewayExceptions:
     """Counts every event that happened before the window's end and isn't counted yet.
 
-    Those from before the window's start are late. The ledger has a row for ``userdb`` (events
+    Those from before the window's start are late; those from before the retention floor are
+    rejected, as their minutes' counts were purged. The ledger has a row for ``userdb`` (events
     counted) and one for each spool (events newly stored from it).
     """
 
@@ -44,25 +45,33 @@ class GatewayExceptions:
         started = time.perf_counter()
         spools = [drain(folder, store) for folder in spool_folders(self._settings.spools)]
         refiled, samples = _refile(store, now)
-        events = late = 0
+        events = late = given_up = 0
 
         def finish(connection: Connection) -> tuple[RolledUp, CollectionReport | None]:
             # the ledger is written with the last counts: covered means counted
             step = roll_up(connection, window)
             if step.more:
                 return step, None
+            behind = given_up + step.given_up
+            notes = []
+            if refiled:
+                notes.append(
+                    f"{refiled} events claimed impossible times and are filed under the time of "
+                    "their report"
+                )
+            if behind:
+                notes.append(
+                    f"{behind} events came too late to be counted: counts from before "
+                    f"{step.floor:%Y-%m-%dT%H:%MZ} were purged"
+                )
             userdb = SourceReport(
                 USERDB,
                 "ok",
                 rows=events + step.events,
+                rejected=behind,
                 late=late + step.late,
                 samples=samples,
-                message=(
-                    f"{refiled} events claimed impossible times and are filed under the time of "
-                    "their report"
-                    if refiled
-                    else None
-                ),
+                message="; ".join(notes) or None,
             )
             report = CollectionReport(
                 collector=self.name,
@@ -81,6 +90,7 @@ class GatewayExceptions:
                 return report
             events += step.events
             late += step.late
+            given_up += step.given_up
 
 
 def _refile(store: Store, now: datetime) -> tuple[int, tuple[Rejected, ...]]:

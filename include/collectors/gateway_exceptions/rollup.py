@@ -2,7 +2,8 @@
 
 An event is *added* to its minute's count in the transaction that sets its ``rolled_up``. So it is
 counted exactly once, and a late event is right also where retention has deleted the minute's other
-raw events: their counts stay. (Retention must leave events that are not rolled up.)
+raw events: their counts stay. (Retention must leave events that are not rolled up.) Where the
+counts themselves were purged, the sum would be wrong: such an event is given up, not counted.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from userdb.ledger import MAX_SAMPLES, Rejected, mark_dirty
 from userdb.models import EventMinute, MonitorEvent
+from userdb.retention import read_floors
 from userdb.series import fingerprint, intern_series, touch_series
-from userdb.times import to_minute
+from userdb.times import from_minute, to_minute
 
 FAMILY = "event"
 #: Events a transaction; with their counts and series it stays below 20,000 rows.
@@ -38,11 +40,16 @@ _LABELS = ("event_type", "level", "service", "instance", "container", "exception
 
 @dataclass(frozen=True)
 class RolledUp:
-    """``events`` were counted, ``late`` of them older than the window; ``more`` remain."""
+    """``events`` were counted, ``late`` of them older than the window; ``more`` remain.
+
+    ``given_up`` events are from before ``floor``, up to which counts were purged.
+    """
 
     events: int
     late: int
     more: bool
+    given_up: int = 0
+    floor: datetime | None = None
 
 
 def roll_up(connection: Connection, window: Window) -> RolledUp:
@@ -61,10 +68,18 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
     ).all()
     if not rows:
         return RolledUp(0, 0, more=False)
-    keys = [tuple(row[2:]) for row in rows]
+    found, more = [row.id for row in rows], len(rows) == BATCH
+    connection.execute(update(table).where(table.id.in_(found)).values(rolled_up=True))
+    minute = read_floors(connection).get(FAMILY)
+    floor = None if minute is None else from_minute(minute)
+    kept = [row for row in rows if floor is None or row.occurred_at >= floor]
+    given_up = len(found) - len(kept)
+    if not kept:
+        return RolledUp(0, 0, more, given_up, floor)
+    keys = [tuple(row[2:]) for row in kept]
     marks = {key: fingerprint(labels) for key in set(keys) for labels in [_labels(key)]}
     ids = intern_series(connection, FAMILY, [_labels(key) for key in sorted(marks, key=str)])
-    minutes = [to_minute(row.occurred_at) for row in rows]
+    minutes = [to_minute(row.occurred_at) for row in kept]
     counts = Counter((minute, ids[marks[key]]) for minute, key in zip(minutes, keys, strict=True))
     connection.execute(
         _add_counts(connection),
@@ -73,9 +88,6 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
             for (minute, series), number in sorted(counts.items())
         ],
     )
-    connection.execute(
-        update(table).where(table.id.in_([row.id for row in rows])).values(rolled_up=True)
-    )
     lives: dict[int, tuple[int, int]] = {}
     for minute, series in counts:
         first, last = lives.get(series, (minute, minute))
@@ -83,9 +95,11 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
     touch_series(connection, lives)
     mark_dirty(connection, FAMILY, sorted(set(minutes)))
     return RolledUp(
-        events=len(rows),
-        late=sum(row.occurred_at < window.start for row in rows),
-        more=len(rows) == BATCH,
+        events=len(kept),
+        late=sum(row.occurred_at < window.start for row in kept),
+        more=more,
+        given_up=given_up,
+        floor=floor,
     )
 
 

@@ -31,6 +31,7 @@ from include.collectors.request_logs.replace import FAMILY, replace_minutes
 from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
 from userdb.errors import CollectionError
 from userdb.ledger import MAX_SAMPLES, CollectionReport, Rejected, SourceReport, record
+from userdb.retention import read_floors
 from userdb.store import Store
 from userdb.times import from_minute
 
@@ -92,7 +93,10 @@ class RequestLogs:
             UserdbUnavailable: userdb can't be reached.
         """
         started = time.perf_counter()
-        low = window.extended(self._settings.lateness).first_minute
+        with store.read() as connection:
+            floor = read_floors(connection).get(self.family, 0)
+        # what was purged is not read again, though the log may still hold it
+        low = max(window.extended(self._settings.lateness).first_minute, floor)
         span = _Range(
             window,
             low * 60_000_000,

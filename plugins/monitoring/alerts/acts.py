@@ -55,8 +55,6 @@ ACTIONS: tuple[Action, ...] = (
     "true_positive",
     "false_positive",
 )
-#: These are about what is going on; the others can be said of an alert that is over, too.
-_OF_OPEN = frozenset({"acknowledge", "unacknowledge", "assign", "resolve"})
 _LONGEST_NAME = 255
 _LONGEST_NOTE = 10_000
 
@@ -103,8 +101,9 @@ def act(
     before the condition has been clear once.
 
     Raises:
-        AlertError: there is no such alert; it had not begun by ``at``; it is over, where the act
-            is about what goes on; or what is said makes no sense.
+        AlertError: there is no such alert; it had not begun by ``at``; it is over and can't be
+            resolved; or what is said makes no sense. All but ``resolve`` can be said of what is
+            over: a batch may learn of it only then.
         NaiveDatetimeError: ``at`` has no time zone.
     """
     wish = Wish(action, at, author.strip(), (note or "").strip() or None, assignee)
@@ -120,7 +119,7 @@ def _act(connection: Connection, alert_id: str, wish: Wish) -> list[str]:
     if not ids:
         raise AlertError(f"alert {alert_id} never was: late data took it back, and left no other")
     found = read_standing(connection, ids)
-    if wish.action in _OF_OPEN and len(found) > 1:
+    if wish.action == "resolve" and len(found) > 1:
         # of several successors those that are over need nothing more
         found = [one for one in found if one.is_open_at(wish.at)] or found[-1:]
     for one in found:
@@ -145,11 +144,11 @@ def _refuse(connection: Connection, alert: Standing, wish: Wish) -> None:
     began = alert.active_at
     if began > wish.at or (wish.action == "resolve" and began == wish.at):
         raise AlertError(f"alert {alert.id} began at {began.isoformat()}, after the act")
-    if wish.action in _OF_OPEN and not alert.is_open_at(wish.at):
+    if wish.action == "resolve" and not alert.is_open_at(wish.at):
         assert alert.resolved_at is not None
         raise AlertError(
             f"alert {alert.id} is over since {alert.resolved_at.isoformat()}: "
-            f"there is nothing to {wish.action}"
+            "there is nothing to resolve"
         )
     if wish.action == "unacknowledge" and not is_acknowledged(acts_of(connection, alert.id)):
         raise AlertError(f"alert {alert.id} is not acknowledged")

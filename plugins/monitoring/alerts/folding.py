@@ -20,9 +20,9 @@ from monitoring.scoring.classes import DAY, EvaluationClass, Interval, clip
 from userdb.models import Evaluation
 
 #: Evaluated ranges that are folded at once, which bounds what a fold holds: so many, and no more
-#: than end within two days.
+#: than end within a week.
 _BATCH = 600
-_SPAN = 2 * DAY
+_SPAN = 7 * DAY
 
 #: Series to the minutes, ascending, at which operators resolved its episodes.
 Acts = Mapping[int, Sequence[int]]

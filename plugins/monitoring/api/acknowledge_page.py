@@ -44,7 +44,7 @@ _TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "button": "Acknowledge",
             "done": "Acknowledged. Thank you.",
             "already": "Acknowledged by",
-            "over": "The alert is over: there is nothing to acknowledge.",
+            "over": "The alert is over. You can still say that you have seen it.",
             "refused": "This link does not work",
         },
         "zh": {
@@ -62,7 +62,7 @@ _TEXTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "button": "确认",
             "done": "已确认，谢谢。",
             "already": "已由以下人员确认：",
-            "over": "告警已结束，无需确认。",
+            "over": "告警已结束，仍可确认已知悉。",
             "refused": "此链接无效",
         },
     }

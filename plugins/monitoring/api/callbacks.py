@@ -81,8 +81,7 @@ def acknowledge(
     except TokenError as error:
         return render(Page(error=str(error)), accept_language, status=403)
     except AlertError as error:
-        page = _page(store, episode, token)
-        return render(page if page.alert else Page(error=str(error)), accept_language, status=409)
+        return render(Page(error=str(error)), accept_language, status=409)
     return render(_page(store, episode, token, done=True), accept_language)
 
 

@@ -8,7 +8,9 @@ from monitoring.backtest.run import Grid, PolicyRun, run_policies
 from monitoring.facts import UserdbFacts
 from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.definition import Policy
-from monitoring.policy.versions import current_policies
+from monitoring.policy.versions import Timeline, Version, current_policies
+from monitoring.retention import refuse_frozen
+from userdb.retention import read_floors
 from userdb.store import Store
 
 
@@ -18,11 +20,19 @@ def run_on_history(
     """Run edited policies, and those of the same names as they are in userdb, by name.
 
     Both begin without state. A day, or a lookback if that is longer, is read at a time.
+
+    Raises:
+        WindowError: a policy looks back from the grid past the retention floor.
     """
     with store.read() as connection:
         facts = UserdbFacts(store, connection)
         current = _with_operands([policy.name for policy in policies], current_policies(connection))
-        return run_policies(policies, facts, grid), run_policies(current, facts, grid)
+        runs = run_policies(policies, facts, grid), run_policies(current, facts, grid)
+        floors = read_floors(connection)
+    for policy in (*policies, *current):
+        timeline = Timeline([Version(1, 0, grid.policy(policy))])
+        refuse_frozen(policy.name, timeline, floors, grid.start - 1, grid.end, begin=1)
+    return runs
 
 
 def _with_operands(names: Iterable[str], known: Mapping[str, Policy | None]) -> list[Policy]:

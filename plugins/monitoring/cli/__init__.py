@@ -12,7 +12,9 @@ from monitoring.cli.alerts import alerts
 from monitoring.cli.backtest import backtest
 from monitoring.cli.chain import analyse, collect, run, signals, status, watch
 from monitoring.cli.db import db
+from monitoring.cli.deliveries import deliveries
 from monitoring.cli.policy import policy
+from monitoring.cli.receiver import receiver
 from monitoring.cli.replay import replay
 from monitoring.cli.report import report
 from userdb.errors import MonitoringError
@@ -29,6 +31,8 @@ for command in (collect, analyse, run, replay, backtest, status, watch, report, 
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")
 app.add_typer(policy, name="policy")
+app.add_typer(receiver, name="receiver")
+app.add_typer(deliveries, name="deliveries")
 
 
 def main() -> None:

@@ -121,6 +121,12 @@ def print_analysis(report: AnalysisReport) -> bool:
         f"{alerts.superseded} transitions superseded",
         highlight=False,
     )
+    for name, number in scores.frozen.items():
+        console.print(
+            f"{name}: {number} evaluations look back past the retention floor, and were left as "
+            "they are",
+            highlight=False,
+        )
     errors = {**scores.errors, **alerts.errors}
     told = report.notifications
     if told is not None:
@@ -265,6 +271,8 @@ def print_status(state: Status) -> None:
         f"{state.dead_deliveries} were given up",
         highlight=False,
     )
+    for family, at in state.kept_since.items():
+        console.print(f"{family} minutes before {time_text(at)} were purged", highlight=False)
 
 
 def print_watch(found: Watch) -> None:

@@ -6,22 +6,37 @@ A new kind is one module and one line at the end of this one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from monitoring.notify.definition import Receiver
+from monitoring.yaml_source import field_name
 from userdb.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent. ``id`` stays the same over all tries; ``sent_at`` is this try's time."""
+    """What is sent.
+
+    Attributes:
+        id: the same over all tries.
+        payload: Alertmanager's, version 4.
+        sent_at: this try's time.
+        decided_at: when it was put into the outbox, the same over all tries.
+        kind: alerts or digest.
+        context: what texts say besides the payload (``monitoring.notify.context``).
+    """
 
     id: str
     payload: Mapping[str, Any]
     sent_at: datetime
+    decided_at: datetime
+    kind: str = "alerts"
+    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,16 +75,43 @@ def register(kind: str, factory: str) -> None:
     _kinds[kind] = factory
 
 
-def open_channel(receiver: Receiver) -> Channel:
-    """A channel to ``receiver``.
+def kinds() -> tuple[str, ...]:
+    """The names of all kinds."""
+    return tuple(sorted(_kinds))
+
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def parse_options(receiver: Receiver, model: type[Options]) -> Options:
+    """The receiver's options as its kind's model.
 
     Raises:
-        ConfigError: there is no such kind.
+        ConfigError: an option is unknown or not valid; names receiver and option, not the value.
+    """
+    try:
+        return model.model_validate(dict(receiver.options))
+    except ValidationError as error:
+        mistakes = "; ".join(
+            f"options.{field_name(one['loc'])}: {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors(include_url=False, include_context=False, include_input=False)
+        )
+        raise ConfigError(
+            f"receiver {receiver.name!r}, of kind {receiver.kind}: {mistakes}; "
+            "see docs/receivers.md"
+        ) from None
+
+
+def open_channel(receiver: Receiver) -> Channel:
+    """A channel to ``receiver``. Opening one sends nothing; it is how a receiver is checked.
+
+    Raises:
+        ConfigError: there is no such kind, or the kind can't work with this receiver.
     """
     if receiver.kind not in _kinds:
         raise ConfigError(
             f"receiver {receiver.name!r} is of unknown kind {receiver.kind!r}; "
-            f"there are {', '.join(sorted(_kinds))}"
+            f"there are {', '.join(kinds())}"
         )
     module, _, name = _kinds[receiver.kind].partition(":")
     channel: Channel = getattr(import_module(module), name)(receiver)
@@ -77,3 +119,7 @@ def open_channel(receiver: Receiver) -> Channel:
 
 
 register("webhook", "monitoring.notify.webhook:Webhook")
+register("alertmanager", "monitoring.notify.alertmanager:Alertmanager")
+register("apprise", "monitoring.notify.apprise_channel:AppriseChannel")
+register("airflow", "monitoring.notify.airflow_channel:AirflowChannel")
+register("log", "monitoring.notify.log_channel:LogChannel")

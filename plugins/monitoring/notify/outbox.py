@@ -8,8 +8,8 @@ waits until the one before it is finished.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,10 @@ class Claim:
     payload: dict[str, Any]
     attempt: int
     created_at: datetime
+    #: when it was put into the outbox, or last sent again by hand
+    tried_since: datetime
+    kind: str = "alerts"
+    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,13 @@ def enqueue(
     group_key: str,
     payloads: Sequence[dict[str, Any]],
     now: datetime,
+    context: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Add messages behind those of their group, which the caller has locked; returns their ids."""
+    """Add messages behind those of their group, which the caller has locked; returns their ids.
+
+    Args:
+        context: by fingerprint, what texts say of the alerts besides the payload.
+    """
     if not payloads:
         return []
     last = connection.scalar(
@@ -69,7 +78,11 @@ def enqueue(
             "status": PENDING,
             "payload": payload,
             "kind": "alerts",
-            "context": {},
+            "context": {
+                alert["fingerprint"]: (context or {})[alert["fingerprint"]]
+                for alert in payload["alerts"]
+                if alert["fingerprint"] in (context or {})
+            },
             "attempts": 0,
             "created_at": now,
             "next_attempt_at": now,
@@ -149,11 +162,27 @@ def claim(
     if taken.rowcount != 1:
         return None
     row = connection.execute(
-        select(Delivery.group_key, Delivery.payload, Delivery.attempts, Delivery.created_at).where(
-            Delivery.id == delivery_id
-        )
+        select(
+            Delivery.group_key,
+            Delivery.payload,
+            Delivery.attempts,
+            Delivery.created_at,
+            Delivery.resent_at,
+            Delivery.kind,
+            Delivery.context,
+        ).where(Delivery.id == delivery_id)
     ).one()
-    return Claim(delivery_id, worker, row.group_key, row.payload, row.attempts, row.created_at)
+    return Claim(
+        delivery_id,
+        worker,
+        row.group_key,
+        row.payload,
+        row.attempts,
+        row.created_at,
+        row.resent_at or row.created_at,
+        row.kind,
+        row.context,
+    )
 
 
 def record(
@@ -190,6 +219,19 @@ def record(
         values["next_attempt_at"] = retry_at
     connection.execute(change.values(status=status, **values))
     return status
+
+
+def resend(connection: Connection, delivery_id: str, *, now: datetime) -> bool:
+    """Bring a dead delivery back, to be tried as if it were new; False where it isn't dead.
+
+    Its id, and so its Idempotency-Key, stays the same.
+    """
+    changed = connection.execute(
+        update(Delivery)
+        .where(Delivery.id == delivery_id, Delivery.status == DEAD)
+        .values(status=PENDING, next_attempt_at=now, resent_at=now, finished_at=None)
+    )
+    return changed.rowcount == 1
 
 
 def unfinished(connection: Connection, receivers: Sequence[str]) -> dict[str, int]:

@@ -6,13 +6,12 @@ Those come from an Airflow connection or from environment variables, which are o
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from monitoring.duration import Duration
-
-Language = Literal["en", "zh"]
+from monitoring.notify.definition import Language
 
 
 class RateLimit(BaseModel):

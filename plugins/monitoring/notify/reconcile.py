@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from monitoring.notify.context import read_context
 from monitoring.notify.definition import Receiver
 from monitoring.notify.difference import Difference, Grouping, Told, difference, references
 from monitoring.notify.outbox import enqueue
@@ -184,7 +185,10 @@ def _reconcile_group(
         )
         for alerts in found.messages
     ]
-    return enqueue(connection, receiver.name, group.stored_key, payloads, now)
+    context = read_context(
+        connection, found.messages, {mark: one.episode for mark, one in found.told.items()}
+    )
+    return enqueue(connection, receiver.name, group.stored_key, payloads, now, context)
 
 
 def _lock(connection: Connection, receiver: str, key: str, now: datetime) -> dict[str, Told]:

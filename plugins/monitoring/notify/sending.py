@@ -120,7 +120,11 @@ def _try(
         return Attempt(at, time.perf_counter() - started, outcome, http_status, text)
 
     try:
-        receipt = channel.send(Message(claimed.id, claimed.payload, at))
+        receipt = channel.send(
+            Message(
+                claimed.id, claimed.payload, at, claimed.created_at, claimed.kind, claimed.context
+            )
+        )
     except DeliveryError as error:
         outcome = "permanent" if error.permanent else "retry"
         return ended(outcome, error.http_status, str(error)), error.retry_after_s
@@ -133,7 +137,7 @@ def _try(
 def _retry_at(
     attempt: Attempt, receiver: Receiver, claimed: Claim, wait_s: float | None, now: datetime
 ) -> datetime | None:
-    if attempt.outcome != "retry" or now - claimed.created_at >= receiver.give_up_after:
+    if attempt.outcome != "retry" or now - claimed.tried_since >= receiver.give_up_after:
         return None
     return now + timedelta(seconds=max(retry_delay(claimed.attempt), wait_s or 0.0))
 

@@ -108,11 +108,30 @@ class _NoAuth(requests.auth.AuthBase):
         return request
 
 
+@dataclass(frozen=True)
+class Route:
+    """How to get there.
+
+    Attributes:
+        verify: whether the server's certificate is checked, or the file of CAs to check it with.
+        client: files of the client's certificate and its key; or one file with both.
+        proxy: URL of an HTTP proxy; None: what the environment says.
+    """
+
+    verify: bool | str = True
+    client: tuple[str, str] | str | None = None
+    proxy: str | None = None
+
+
+_DEFAULT = Route()
+
+
 class Transport:
     """Posts over one kept connection. Used by one thread at a time."""
 
-    def __init__(self, auth: tuple[str, str] | None = None) -> None:
+    def __init__(self, auth: tuple[str, str] | None = None, route: Route = _DEFAULT) -> None:
         self._auth = _NoAuth() if auth is None else HTTPBasicAuth(*(one.encode() for one in auth))
+        self._route = route
         self._wire = _Wire()
         self._session = self._open()
 
@@ -146,6 +165,9 @@ class Transport:
                 headers=dict(headers),
                 auth=self._auth,
                 timeout=timeout_s,
+                verify=self._route.verify,
+                cert=self._route.client,
+                proxies=self._proxies,
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -160,6 +182,11 @@ class Transport:
             if not clean or self._wire.is_cut:
                 self.close()
                 self._session = self._open()
+
+    @property
+    def _proxies(self) -> dict[str, str] | None:
+        proxy = self._route.proxy
+        return None if proxy is None else {"http": proxy, "https": proxy}
 
     def _beginning(self, response: requests.Response) -> tuple[str, bool]:
         """The answer's beginning, and whether that was all: then the connection can be kept."""

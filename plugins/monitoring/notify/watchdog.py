@@ -71,6 +71,7 @@ def post(name: str, url: str, body: bytes, content_type: str = "application/json
     from userdb.errors import DeliveryError
 
     receiver = Receiver(name, url, timeout_s=TIMEOUT_S)
+    receiver.require_http()
     transport = Transport(receiver.basic_auth)
     try:
         answer = transport.post(

@@ -19,8 +19,11 @@ To verify, in the receiver, before the body is parsed::
     genuine = hmac.compare_digest(expected, signature)
     recent = abs(time.time() - int(timestamp)) < 300  # an old message can't be sent again
 
-A 2xx answer means taken. A 4xx other than 408 and 429 means never; all else is tried again, after
-``Retry-After`` (seconds or an HTTP date, at most an hour) where the answer has it.
+What an answer means is in ``monitoring.notify.http_post``.
+
+With ``callbacks: true`` the body has one more field, ``callbacks``: by the alert's fingerprint
+{"episode", "token", "url"}, for each that fires. With ``template`` the body is what that template
+renders (``monitoring.notify.json_template``).
 """
 
 from __future__ import annotations
@@ -28,17 +31,25 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from monitoring.notify.channels import Message, Receipt
+from monitoring.notify.callbacks import callbacks
+from monitoring.notify.channels import Message, Receipt, parse_options
+from monitoring.notify.context import contexts_of
 from monitoring.notify.definition import Receiver
-from monitoring.notify.transport import Transport
-from userdb.errors import DeliveryError
+from monitoring.notify.http_post import HttpOptions, HttpPost
+from monitoring.notify.json_template import JsonTemplate
+from monitoring.notify.texts import render
 
-#: Characters of an answer that are kept.
-KEPT_CHARACTERS = 1000
-_LONGEST_RETRY_AFTER_S = 3600.0
+
+class WebhookOptions(HttpOptions):
+    """``callbacks``: whether the body has tokens to call back with. ``template``: the file of a
+    template for the body; a relative path begins at the folder of policies."""
+
+    callbacks: bool = False
+    template: Path | None = None
 
 
 class Webhook:
@@ -46,7 +57,10 @@ class Webhook:
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self._transport = Transport(receiver.basic_auth)
+        self._options = parse_options(receiver, WebhookOptions)
+        self._post = HttpPost(receiver, self._options)
+        path = self._options.template
+        self._template = None if path is None else JsonTemplate(receiver, path)
 
     def send(self, message: Message) -> Receipt:
         """Post the payload.
@@ -55,28 +69,30 @@ class Webhook:
             DeliveryError: it was not taken.
         """
         receiver = self._receiver
-        body = json.dumps(message.payload, ensure_ascii=False, separators=(",", ":")).encode()
-        try:
-            answer = self._transport.post(
-                receiver.bare_url,
-                body,
-                {**receiver.headers, **headers(message, body, receiver.secret)},
-                timeout_s=receiver.timeout_s,
-            )
-        except DeliveryError as error:
-            raise DeliveryError(receiver.redact(str(error))[:KEPT_CHARACTERS]) from None
-        text = receiver.redact(answer.text)[:KEPT_CHARACTERS]
-        if 200 <= answer.status < 300:
-            return Receipt(answer.status, text)
-        raise DeliveryError(
-            text,
-            permanent=400 <= answer.status < 500 and answer.status not in (408, 429),
-            http_status=answer.status,
-            retry_after_s=retry_after(answer.headers.get("Retry-After"), message.sent_at),
+        body, secrets = self._body(message)
+        return self._post.post(
+            receiver.bare_url,
+            body,
+            {**receiver.headers, **headers(message, body, receiver.secret)},
+            sent_at=message.sent_at,
+            secrets=secrets,
         )
 
     def close(self) -> None:
-        self._transport.close()
+        self._post.close()
+
+    def _body(self, message: Message) -> tuple[bytes, list[str]]:
+        """The body, and the tokens in it."""
+        data: dict[str, Any] = dict(message.payload)
+        secrets: list[str] = []
+        if self._options.callbacks:
+            made = callbacks(self._receiver, message, contexts_of(message.context))
+            data["callbacks"] = {mark: asdict(one) for mark, one in made.items()}
+            secrets = [one.token for one in made.values()]
+        if self._template is not None:
+            text = render(self._receiver, message, links=self._options.callbacks)
+            return self._template.render(data, text), secrets
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(), secrets
 
 
 def headers(message: Message, body: bytes, secret: str | None) -> dict[str, str]:
@@ -92,23 +108,3 @@ def headers(message: Message, body: bytes, secret: str | None) -> dict[str, str]
         signed = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
         made["X-Monitoring-Signature"] = f"sha256={signed.hexdigest()}"
     return made
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds that the header asks to wait, at most an hour; None where it asks nothing sensible.
-
-    The limit keeps a receiver's slip from silencing it for good.
-    """
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        seconds = float(text)
-    else:
-        try:
-            at = parsedate_to_datetime(text)
-        except (TypeError, ValueError):
-            return None
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        seconds = (at - now).total_seconds()
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_S)

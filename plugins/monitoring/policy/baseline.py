@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from monitoring.duration import Duration, format_duration
@@ -84,6 +85,5 @@ class BaselinePolicy(MeasuredPolicy):
     def lookback_minutes(self) -> int:
         return super().lookback_minutes + self.offsets[-1]
 
-    @property
-    def worst(self) -> np.ufunc:
-        return worst_of(self.direction)
+    def worst(self, values: NDArray[np.float64]) -> float:
+        return worst_of(values, self.direction, np.abs(values))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from monitoring.policy.condition import Condition
@@ -54,9 +55,8 @@ class CardinalityPolicy(CoveredPolicy):
     def identity(self) -> Mapping[str, Any]:
         return {**super().identity, "label": self.label}
 
-    @property
-    def worst(self) -> np.ufunc:
-        return self.condition.worst
+    def worst(self, values: NDArray[np.float64]) -> float:
+        return self.condition.worst(values)
 
     @property
     def needs_memory(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from monitoring.duration import format_duration
@@ -106,6 +107,8 @@ class ChangePolicy(MeasuredPolicy):
     def lookback_minutes(self) -> int:
         return super().lookback_minutes + self.offset_minutes
 
-    @property
-    def worst(self) -> np.ufunc:
-        return worst_of(self.direction)
+    def worst(self, values: NDArray[np.float64]) -> float:
+        if self.measure == "difference":
+            return worst_of(values, self.direction, np.abs(values))
+        with np.errstate(divide="ignore"):
+            return worst_of(values, self.direction, np.abs(np.log(values)))

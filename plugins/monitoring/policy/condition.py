@@ -52,10 +52,9 @@ class Condition:
         zero = np.zeros(1)
         return not self.holds(zero)[0] and (recover is None or bool(recover.holds(zero)[0]))
 
-    @property
-    def worst(self) -> np.ufunc:
-        """np.fmin where lower values are worse, else np.fmax."""
-        return np.fmin if self.operator in ("<", "<=") else np.fmax
+    def worst(self, values: NDArray[np.float64]) -> float:
+        """The lowest of ``values`` where lower ones are worse, else the highest."""
+        return float((np.fmin if self.operator in ("<", "<=") else np.fmax).reduce(values))
 
     def __str__(self) -> str:
         return f"{self.operator} {self.bound:g}"

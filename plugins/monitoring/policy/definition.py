@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from monitoring.duration import Duration
@@ -136,14 +137,19 @@ class Policy(BaseModel):
         return 0
 
     @property
+    def reach_minutes(self) -> int:
+        """How far before an evaluation scorers read: a minute further back can't change it."""
+        return self.lookback_minutes + self.interval + self.memory_minutes
+
+    @property
     def missing_is(self) -> NoData:
         """What the class ``missing`` means to the state machine."""
         return "hold"
 
-    @property
-    def worst(self) -> np.ufunc:
-        """np.fmin where lower values are worse, else np.fmax."""
-        return np.fmax
+    def worst(self, values: NDArray[np.float64]) -> float:
+        """The worst of an interval's values (E,), E at least 1: the highest, unless a kind says
+        otherwise. NaN only where all are."""
+        return float(np.fmax.reduce(values))
 
     # --- durations in minutes ---------------------------------------------------------------------
 

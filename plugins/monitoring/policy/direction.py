@@ -23,6 +23,13 @@ def beyond(
     return result
 
 
-def worst_of(direction: Direction) -> np.ufunc:
-    """np.fmin where only lower values are worse, else np.fmax."""
-    return np.fmin if direction == "down" else np.fmax
+def worst_of(
+    values: NDArray[np.float64], direction: Direction, distance: NDArray[np.float64]
+) -> float:
+    """The lowest or the highest of ``values``; where both ways are bad, that of most ``distance``.
+
+    NaN only where all are.
+    """
+    if direction == "both":
+        return float(values[np.argmax(np.nan_to_num(distance, nan=-np.inf))])
+    return float((np.fmin if direction == "down" else np.fmax).reduce(values))

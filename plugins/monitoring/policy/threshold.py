@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from monitoring.policy.condition import Condition
@@ -20,9 +21,8 @@ class ThresholdPolicy(MeasuredPolicy):
         default=None, description="a firing alert is over only when this holds (hysteresis)"
     )
 
-    @property
-    def worst(self) -> np.ufunc:
-        return self.condition.worst
+    def worst(self, values: NDArray[np.float64]) -> float:
+        return self.condition.worst(values)
 
     @property
     def needs_memory(self) -> bool:

@@ -22,6 +22,7 @@ from tests.collectors.gateway_exceptions.counts import (
 from userdb.events import EventRecord, store_events
 from userdb.ledger import CollectionReport
 from userdb.models import Collection, Dirty, EventMinute, MonitorEvent, PolicyState, Series
+from userdb.retention import purge
 from userdb.store import Store
 from userdb.times import to_minute
 
@@ -208,3 +209,25 @@ def test_each_spool_has_its_own_row_and_one_that_fails_stops_no_other(
     with store.read() as connection:
         message = connection.scalar(select(Collection.message).where(Collection.source == str(bad)))
     assert message == "Not a directory"
+
+
+def test_an_event_from_before_the_retention_floor_is_given_up_and_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollup, "BATCH", 2)
+    put(store, *(event(f"old {number}", number, service="a") for number in range(5)))
+    collect(store, window(0, 10))
+    purge(store, before=START + timedelta(minutes=4), tables=["event_minute"])
+    watch(store)
+    put(store, *(event(f"late {number}", number, service="a") for number in range(5)))
+    report = collect(store, window(10, 12))
+    userdb = report.sources[0]
+    assert (userdb.rows, userdb.late, userdb.rejected) == (1, 1, 4)
+    assert userdb.message == (
+        f"4 events came too late to be counted: counts from before "
+        f"{START + timedelta(minutes=4):%Y-%m-%dT%H:%MZ} were purged"
+    )
+    # the minute after the floor has both, the minutes before it have nothing, not the late alone
+    assert sum(stored_counts(store).values()) == 2
+    assert take_dirty(store) == [("p", 4, 4), ("p", 10, 11)]
+    assert collect(store, window(12, 13)).sources[0].rejected == 0

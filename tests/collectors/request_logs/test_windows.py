@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event
 
 from tests.collectors.request_logs import gateway_log as log
 from userdb.models import Dirty, PolicyState
+from userdb.retention import purge
 from userdb.store import Store, open_store
 
 
@@ -240,3 +241,18 @@ def _largest_transaction(store: Store) -> list[int]:
         sizes.append(changes(connection) - before[0])
 
     return sizes
+
+
+def test_what_was_purged_is_not_read_again_though_the_log_still_holds_it(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "access.log").write_bytes(log.lines(range(20)))
+    log.collect(store, log.settings(tmp_path), 0, 20)
+    purge(store, before=log.at(10), tables=["request_minute"])
+    # the lateness of ten minutes, and a window itself, reach back past the floor
+    for first in (10, 12, 5):
+        log.collect(store, log.settings(tmp_path), first, 20)
+        assert log.requests_by_minute(store) == dict.fromkeys(range(10, 20), 1)
+    report = log.collect(store, log.settings(tmp_path), 0, 10)
+    assert [one.status for one in report.sources] == ["unavailable"]
+    assert log.requests_by_minute(store) == dict.fromkeys(range(10, 20), 1)

@@ -128,6 +128,7 @@ def test_what_operators_say_shows_with_the_alert_and_in_its_history(store, loade
     act(store, first.id, "assign", at=at(7), author="ann", assignee="bob")
     # long after both are over
     act(store, first.id, "comment", at=at(18), author="bob", note="  a deployment ")
+    # which is not about the other, though it was going on in between
     act(store, first.id, "true_positive", at=at(18), author="bob")
     act(store, first.id, "false_positive", at=at(19), author="bob")
     one, two = episodes(store)
@@ -196,7 +197,7 @@ def test_what_is_resolved_by_hand_is_over_at_once_and_the_fold_agrees(store, tmp
     assert [one.resolved_at for some in now.ended.values() for one in some] == [done]
     assert now.standing[firing.id].resolved_at == done
     with pytest.raises(AlertError, match="is over since"):
-        act(store, firing.id, "acknowledge", at=at(12), author="ops")
+        act(store, firing.id, "resolve", at=at(12), author="ops")
 
     run(store, loaded, T0 + 11, T0 + 20)
     assert listed() == [before]

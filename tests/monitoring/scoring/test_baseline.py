@@ -78,7 +78,9 @@ def test_the_value_is_the_modified_z_score():
 def test_a_value_breaches_beyond_the_threshold_in_its_direction(direction, expected):
     facts = cpu(("a", {**USUAL, **today(17, 18, 7, 6)}))
     assert timeline(policy(direction=direction), facts, 0, 4)[A] == expected
-    assert policy(direction=direction).worst(1.0, 2.0) == (1 if direction == "down" else 2)
+    assert policy(direction=direction).worst(np.array([-3.0, 2.0])) == (
+        2 if direction == "up" else -3
+    )
 
 
 def test_the_threshold_is_strict():

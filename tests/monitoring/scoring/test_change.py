@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,8 +75,11 @@ def test_a_direction_leaves_the_other_out(direction, expected, measure):
 
 
 def test_worse_is_less_only_where_down_alone_breaches():
-    worst = {way: policy(direction=way).worst(1.0, 2.0) for way in ("up", "down", "both")}
-    assert worst == {"up": 2, "down": 1, "both": 2}
+    values = np.array([0.25, np.nan, 1.0, 2.0])
+    worst = {way: policy(direction=way).worst(values) for way in ("up", "down", "both")}
+    assert worst == {"up": 2, "down": 0.25, "both": 0.25}
+    values = np.array([-3.0, 2.0])
+    assert policy(direction="both", measure="difference").worst(values) == -3
 
 
 def test_below_a_floor_there_is_nothing_to_compare():

@@ -169,6 +169,7 @@ def upgrade() -> None:
         sa.Column("claimed_by", sa.String(length=64), nullable=True),
         sa.Column("claimed_until", UtcDateTime, nullable=True),
         sa.Column("finished_at", UtcDateTime, nullable=True),
+        sa.Column("resent_at", UtcDateTime, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_delivery"),
         indexes={
             "ix_delivery_receiver_group_key": ["receiver", "group_key"],
@@ -366,6 +367,12 @@ def upgrade() -> None:
         time_ordered=True,
     )
     _create_table(
+        "retention_floor",
+        sa.Column("family", sa.String(length=16), nullable=False),
+        sa.Column("first_minute", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("family", name="pk_retention_floor"),
+    )
+    _create_table(
         "series",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("family", sa.String(length=16), nullable=False),
@@ -428,6 +435,7 @@ def downgrade() -> None:
     op.drop_table("source_file")
     op.drop_table("silence")
     op.drop_table("series")
+    op.drop_table("retention_floor")
     op.drop_table("request_minute")
     op.drop_table("request_log")
     op.drop_table("policy_version")

@@ -1,0 +1,224 @@
+"""A few lines of evidence for an alert's message: what userdb holds of its last minutes.
+
+It is read while a group's lock is held. So every query reads a bounded range of an index: at most
+an hour before the policy's watermark, and at most the newest ``_NEWEST`` events of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection, func, select
+
+from monitoring.policy.definition import Policy
+from monitoring.policy.signal_policy import SeriesPolicy, matches
+from monitoring.signals import CONTAINER, EVENT, REQUEST, Family
+from userdb.models import ContainerSample, MonitorEvent, RequestMinute, Series
+from userdb.times import to_minute
+
+#: Lines of each sort.
+_LINES = 3
+_NEWEST = 5000
+_SHORTEST, _LONGEST = timedelta(minutes=5), timedelta(minutes=60)
+#: Characters of an event's message.
+_MESSAGE = 200
+_FAILURES = ("timeout", "server_error", "auth_failure", "client_error")
+
+
+class _Found(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class EventsFound(_Found):
+    """``count`` events of one exception type with messages that begin alike."""
+
+    what: Literal["events"] = "events"
+    count: int
+    level: str
+    exception_type: str | None
+    message: str
+
+
+class RouteFound(_Found):
+    """What a route answered; latencies in ms. ``failed`` is by outcome, without zeros."""
+
+    what: Literal["route"] = "route"
+    service: str | None
+    route: str | None
+    instance: str | None
+    requests: int
+    failed: dict[str, int]
+    mean_ms: float | None
+    max_ms: float | None
+
+
+class ContainerFound(_Found):
+    """A container's newest sample."""
+
+    what: Literal["container"] = "container"
+    container: str
+    state: str
+    health: str | None
+    exit_code: int | None
+    oom_killed: bool | None
+    restarts: int
+    finished_at: datetime | None
+
+
+Evidence = Annotated[EventsFound | RouteFound | ContainerFound, Field(discriminator="what")]
+
+
+class EvidenceReader:
+    """Reads evidence for the alerts of one message; what several of them need is read once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._read: dict[Any, list[Any]] = {}
+
+    def read(
+        self, policy: Policy, labels: Mapping[str, str], at: datetime
+    ) -> Iterator[EventsFound | RouteFound | ContainerFound]:
+        """Evidence for an alert of ``policy`` with ``labels`` in the policy's lookback before
+        ``at``, an evaluation time."""
+        lookback = timedelta(minutes=policy.lookback_minutes)
+        start = at - min(max(lookback, _SHORTEST), _LONGEST)
+        if isinstance(policy, SeriesPolicy):
+            wanted = _Wanted(policy.family, labels, policy.where)
+            if policy.family is EVENT:
+                yield from self._events(wanted, start, at)
+            elif policy.family is REQUEST:
+                column = policy.signals[0].columns[0]
+                yield from self._routes(wanted, start, at, column)
+        if "container" in labels:
+            yield from self._containers(_Wanted(CONTAINER, labels, {}), at)
+
+    def _events(self, wanted: _Wanted, start: datetime, end: datetime) -> Iterator[EventsFound]:
+        counts: Counter[tuple[str | None, str]] = Counter()
+        levels: dict[tuple[str | None, str], str] = {}
+        for row in self._once(("events", start, end), self._newest_events, start, end):
+            if wanted.matches(row._mapping):
+                key = (row.exception_type, _first_line(row.message))
+                counts[key] += 1
+                levels.setdefault(key, row.level)
+        for key, count in counts.most_common(_LINES):
+            yield EventsFound(count=count, level=levels[key], exception_type=key[0], message=key[1])
+
+    def _newest_events(self, start: datetime, end: datetime) -> list[Any]:
+        columns = [getattr(MonitorEvent, name) for name in EVENT.labels]
+        return list(
+            self._connection.execute(
+                select(*columns, func.substr(MonitorEvent.message, 1, _MESSAGE).label("message"))
+                .where(MonitorEvent.occurred_at >= start, MonitorEvent.occurred_at < end)
+                .order_by(MonitorEvent.occurred_at.desc())
+                .limit(_NEWEST)
+            )
+        )
+
+    def _routes(
+        self, wanted: _Wanted, start: datetime, end: datetime, column: str
+    ) -> Iterator[RouteFound]:
+        found = [
+            row
+            for row in self._once(("routes", start, end), self._summed_routes, start, end)
+            if wanted.matches(row.labels)
+        ]
+        found.sort(key=lambda row: _badness(row, column), reverse=True)
+        for row in found[:_LINES]:
+            yield RouteFound(
+                **{name: row.labels.get(name) for name in ("service", "route", "instance")},
+                requests=int(row.requests),
+                failed={name: int(getattr(row, name)) for name in _FAILURES if getattr(row, name)},
+                mean_ms=_mean_ms(row),
+                max_ms=row.latency_max_ms,
+            )
+
+    def _summed_routes(self, start: datetime, end: datetime) -> list[Any]:
+        summed = ("requests", "ok", *_FAILURES, "bytes_sent", "latency_count", "latency_sum_ms")
+        totals = (
+            select(
+                RequestMinute.series_id,
+                *(func.sum(getattr(RequestMinute, name)).label(name) for name in summed),
+                func.max(RequestMinute.latency_max_ms).label("latency_max_ms"),
+            )
+            .where(RequestMinute.minute >= to_minute(start), RequestMinute.minute < to_minute(end))
+            .group_by(RequestMinute.series_id)
+            .subquery()
+        )
+        return list(
+            self._connection.execute(
+                select(Series.labels, *totals.c).join(totals, totals.c.series_id == Series.id)
+            )
+        )
+
+    def _containers(self, wanted: _Wanted, at: datetime) -> Iterator[ContainerFound]:
+        newest: dict[int, Any] = {}
+        for row in self._once(("containers", at), self._samples, at):
+            if row.series_id not in newest and wanted.matches(row.labels):
+                newest[row.series_id] = row
+        for row in list(newest.values())[:_LINES]:
+            yield ContainerFound(
+                container=row.labels.get("container", ""),
+                state=row.state,
+                health=row.health,
+                exit_code=row.exit_code,
+                oom_killed=row.oom_killed,
+                restarts=row.restarts,
+                finished_at=row.finished_at,
+            )
+
+    def _samples(self, at: datetime) -> list[Any]:
+        """Samples of the last hour, newest first: containers are looked at every few minutes."""
+        sample = ContainerSample
+        columns = (
+            *(sample.series_id, sample.state, sample.health, sample.exit_code),
+            *(sample.oom_killed, sample.restarts, sample.finished_at),
+        )
+        return list(
+            self._connection.execute(
+                select(Series.labels, *columns)
+                .join(Series, Series.id == sample.series_id)
+                .where(sample.minute >= to_minute(at - _LONGEST), sample.minute < to_minute(at))
+                .order_by(sample.minute.desc())
+            )
+        )
+
+    def _once(self, key: Any, read: Any, *arguments: Any) -> list[Any]:
+        if key not in self._read:
+            self._read[key] = read(*arguments)
+        return self._read[key]
+
+
+class _Wanted:
+    """What an alert is about: rows with its labels that the policy's ``where`` takes in."""
+
+    def __init__(
+        self,
+        family: Family,
+        labels: Mapping[str, str],
+        where: Mapping[str, str | list[str]],
+    ) -> None:
+        self._labels = {name: labels[name] for name in family.labels if name in labels}
+        self._where = where
+
+    def matches(self, row: Mapping[str, Any]) -> bool:
+        return all((row.get(name) or "") == text for name, text in self._labels.items()) and all(
+            matches(patterns, row.get(name) or "") for name, patterns in self._where.items()
+        )
+
+
+def _badness(row: Any, column: str) -> tuple[float, float]:
+    """By what the policy looks at; else by how long requests took."""
+    measured = getattr(row, column, None) if column in ("requests", *_FAILURES) else None
+    return float(measured or 0), float(_mean_ms(row) or 0)
+
+
+def _mean_ms(row: Any) -> float | None:
+    return float(row.latency_sum_ms) / int(row.latency_count) if row.latency_count else None
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")

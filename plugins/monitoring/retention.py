@@ -1,0 +1,157 @@
+"""What the retention floor means for evaluations: those that look back past it are frozen.
+
+An evaluation that depends on a minute before its family's floor can't be told from what is left.
+What was found of it stays as it is, and one that was never made is not made any more: it stays
+unknown. Evaluations of composites depend on other policies' states, which are kept, so they are
+never frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from monitoring.duration import format_duration
+from monitoring.policy.definition import MINUTE, Policy
+from monitoring.policy.versions import Timeline, current_policies, read_timeline
+from monitoring.window import Window
+from userdb.errors import ConfigError, WindowError
+from userdb.retention import MINUTE_TABLES, purge, read_floors
+from userdb.store import Store
+from userdb.times import from_minute
+
+#: Families to their first minute that is still whole.
+Floors = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class FrozenPart:
+    """Evaluation times in (after, until] that ``policy`` rules, and which are frozen."""
+
+    policy: Policy
+    after: int
+    until: int
+
+    @property
+    def evaluations(self) -> int:
+        """How many evaluation times it has."""
+        return self.until // self.policy.interval - self.after // self.policy.interval
+
+
+def frozen_until(policy: Policy, floors: Floors) -> int | None:
+    """The last evaluation time that looks back past the floor, in minutes; None without one."""
+    floor = floors.get(policy.family_name)
+    # the same measure as for minutes that change: see ``monitoring.evaluated.affected``
+    return None if floor is None else floor + policy.reach_minutes
+
+
+def frozen_parts(timeline: Timeline, floors: Floors, after: int, until: int) -> list[FrozenPart]:
+    """The parts of (after, until] that are frozen, each under the version that rules it."""
+    found = []
+    for part in timeline.segments(after, until):
+        policy = part.version.policy
+        last = None if policy is None else frozen_until(policy, floors)
+        if policy is not None and last is not None and part.after < last:
+            found.append(FrozenPart(policy, part.after, min(part.until, last)))
+    return found
+
+
+def without(frozen: Iterable[FrozenPart], after: int, until: int) -> list[tuple[int, int]]:
+    """What is left of (after, until] without the frozen parts, which ascend."""
+    left = []
+    for part in frozen:
+        if after < part.after:
+            left.append((after, part.after))
+        after = max(after, part.until)
+    if after < until:
+        left.append((after, until))
+    return left
+
+
+def refuse_frozen(
+    name: str, timeline: Timeline, floors: Floors, after: int, until: int, *, begin: int = 0
+) -> None:
+    """Refuse to evaluate the policy ``name`` in (after, until] where an evaluation is frozen.
+
+    Args:
+        begin: what the option --from means by a time: 0 for "after it", 1 for "at it".
+
+    Raises:
+        WindowError: one is; the text says from when on none is.
+    """
+    frozen = frozen_parts(timeline, floors, after, until)
+    if not frozen:
+        return
+    first = frozen[0]
+    if frozen[-1].until == until:
+        # nothing up to the end works: from when on anything does
+        ends = [frozen_until(policy, floors) for policy in timeline.policies]
+        latest = max(until, *(end for end in ends if end is not None))
+        frozen = frozen_parts(timeline, floors, after, latest)
+    raise WindowError(
+        f"policy {name} can't be evaluated again after {_text(first.after)}: it looks back "
+        f"{format_duration(first.policy.reach_minutes * MINUTE)}, and {first.policy.family_name} "
+        f"minutes before {_text(floors[first.policy.family_name])} were purged. The earliest "
+        f"--from (window_start) that works is {_text(frozen[-1].until + begin)}"
+    )
+
+
+def refused_replays(
+    store: Store, names: Sequence[str], window: Window, *, todays: bool
+) -> dict[str, str]:
+    """The policies that can't be replayed over ``window``, to why.
+
+    Args:
+        todays: the newest definitions rule the window, instead of those that were in force.
+
+    Raises:
+        WindowError: none of the policies over signals can be replayed.
+    """
+    refused: dict[str, str] = {}
+    over_signals: set[str] = set()
+    with store.read() as connection:
+        floors = read_floors(connection)
+        for name in names:
+            timeline = read_timeline(connection, name)
+            if todays:
+                timeline = Timeline(timeline.versions[-1:])
+            over_signals |= {name for policy in timeline.policies if policy.family_name}
+            try:
+                refuse_frozen(name, timeline, floors, window.first_minute, window.stop_minute)
+            except WindowError as error:
+                refused[name] = str(error)
+    if refused and over_signals <= refused.keys():
+        raise WindowError("; ".join(refused.values()))
+    return refused
+
+
+def purge_minutes(
+    store: Store, *, keep: timedelta, now: datetime, late: timedelta
+) -> dict[str, int]:
+    """Delete what the analysis reads from before ``now`` - ``keep``; how many rows, by table.
+
+    Args:
+        late: how long after its time an evaluation may be made by a scheduled run.
+
+    Raises:
+        ConfigError: a policy in force looks back further than that.
+    """
+    with store.read() as connection:
+        policies = [one for one in current_policies(connection).values() if one is not None]
+    if policies:
+        longest = max(policies, key=lambda one: one.reach_minutes)
+        needed = longest.reach_minutes * MINUTE + late
+        if keep < needed:
+            raise ConfigError(
+                f"minutes can't be deleted after {format_duration(keep)}: policy {longest.name} "
+                f"looks back {format_duration(needed - late)}, and a run after downtime "
+                f"{format_duration(late)} further; keep them for "
+                f"{-(-needed // timedelta(days=1))} days at least (minute_days), or shorten the "
+                "policy's window or memory"
+            )
+    return purge(store, before=now - keep, tables=MINUTE_TABLES)
+
+
+def _text(minute: int) -> str:
+    return f"{from_minute(minute):%Y-%m-%dT%H:%MZ}"
