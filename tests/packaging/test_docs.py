@@ -135,7 +135,9 @@ def test_the_parts_of_fields_are_named(model, heading):
         assert f"`{name}`" in own, name
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/policies.md", "docs/history.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/policies.md", "docs/history.md", "docs/feedback.md"]
+)
 def test_links_within_the_project_lead_somewhere(name):
     page = ROOT / name
     for link in _LINK.finditer(page.read_text(encoding="utf-8")):
