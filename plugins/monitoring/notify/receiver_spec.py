@@ -14,15 +14,6 @@ from monitoring.duration import Duration
 from monitoring.notify.definition import Language
 
 
-class RateLimit(BaseModel):
-    """At most ``messages`` within ``per``; what is held back comes as a digest."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    messages: int = Field(ge=1)
-    per: Duration = timedelta(hours=1)
-
-
 class ReceiverSpec(BaseModel):
     """One entry of ``receivers:``.
 
@@ -48,7 +39,6 @@ class ReceiverSpec(BaseModel):
     timeout: Duration = timedelta(seconds=10)
     max_alerts: int = Field(0, ge=0)
     give_up_after: Duration = timedelta(hours=24)
-    rate_limit: RateLimit | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
