@@ -36,6 +36,9 @@ Each run handles one **window** of event time, `[start, end)` in UTC:
 last complete five minutes before the run's date. A scheduled run after downtime also collects the
 gap that ends at its window, up to 24 hours; older gaps are shown by `monitoring status`.
 
+**Is it running?** After each complete run, backfills aside, `MONITORING_HEARTBEAT_URL` is pinged; a
+failed one is told to `MONITORING_WATCHDOG_URL`.
+
 **Past windows.** Backfill any range: runs may finish in any order, the alert history comes out the
 same as if each had run once, in order. A backfill notifies nobody unless `notify` is `yes`.
 """
@@ -60,6 +63,13 @@ def tell_watchdog(context: dict[str, Any]) -> None:
     from monitoring import run_failures
 
     run_failures.tell_watchdog(context)
+    run_failures.beat(context, failed=True)
+
+
+def beat(context: dict[str, Any]) -> None:
+    from monitoring import run_failures
+
+    run_failures.beat(context)
 
 
 def collector_task(name: str) -> Any:
@@ -90,6 +100,7 @@ with DAG(
     dagrun_timeout=timedelta(hours=1),
     tags=["monitoring"],
     on_failure_callback=tell_watchdog,
+    on_success_callback=beat,
     # The waits between tries add up to less than half a minute, and dag_support doesn't retry a
     # collector's try that was slow itself: its retries begin within two minutes.
     default_args={

@@ -1,4 +1,4 @@
-"""Retention and retries: what keeps the monitoring chain going for years.
+"""Upkeep: what can't wait for the chain's next run, every minute.
 
 Thin on purpose: every task is one call into ``monitoring.dag_support``.
 """
@@ -9,95 +9,75 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
+from airflow.sdk import DAG, CronDataIntervalTimetable, task
 
 DOCS = """
-### Retention, and messages that are still to be delivered
+### Between two runs of the chain
 
-Hourly, three tasks that don't depend on each other:
+Every minute, two tasks that don't depend on each other:
 
-- **purge_raw_rows** – deletes raw rows (requests and events) older than `raw_days`. What the
-  analysis reads (counts per minute, container samples) goes only after `minute_days`, by default
-  never; alerts and their history stay.
-- **clean_metadata** – deletes what Airflow's own database holds from before `metadata_days` ago.
-  Where Airflow's connection is set by environment variable, set `MONITORING_METADATA_URL` to the
-  same value: Airflow hides its own from tasks.
-- **retry_deliveries** – delivers messages that the chain could not deliver in its own time.
+- **notify** – tells receivers what is due: messages that could not be delivered, repeats,
+  escalations, and what an operator resolved by hand. A receiver that fails doesn't fail the task:
+  its messages stay in the outbox and are tried again.
+- **watch** – looks at the chain itself, and tells `MONITORING_WATCHDOG_URL` once when something
+  begins to be wrong and once when it is over: a policy's state is stale, a window is overdue, a
+  collector failed for several windows in a row, userdb can't be reached.
+
+A run that takes longer than a minute delays the next; none is made up for. That runs of this DAG
+fail is told once, too. `monitoring watch` looks at the same without Airflow.
 """
 
 
-def tell_watchdog(context: dict[str, Any]) -> None:
+def tell_failure(context: dict[str, Any]) -> None:
     from monitoring import run_failures
 
-    run_failures.tell_watchdog(context)
+    run_failures.tell_watchdog_once(context, failed=True)
+
+
+def tell_success(context: dict[str, Any]) -> None:
+    from monitoring import run_failures
+
+    run_failures.tell_watchdog_once(context, failed=False)
 
 
 with DAG(
     dag_id="monitoring_upkeep",
-    description="Retention of raw rows and of Airflow's metadata; retry of deliveries",
+    description="Retries, repeats and escalations; the watchdog",
     doc_md=DOCS,
     # the demo and tests trigger windows of their own: a scheduled run would be in their way
     schedule=None
     if os.environ.get("MONITORING_SCHEDULE") == "none"
-    else CronDataIntervalTimetable("17 * * * *", timezone="UTC"),
+    else CronDataIntervalTimetable("* * * * *", timezone="UTC"),
     start_date=datetime(2020, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=1),
+    # one that hangs is ended before many minutes went without
+    dagrun_timeout=timedelta(minutes=5),
     tags=["monitoring"],
-    on_failure_callback=tell_watchdog,
+    on_failure_callback=tell_failure,
+    on_success_callback=tell_success,
     default_args={
         "owner": "monitoring",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
+        # the next run comes in a minute
+        "retries": 1,
+        "retry_delay": timedelta(seconds=5),
         "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=5),
-        "execution_timeout": timedelta(minutes=15),
-    },
-    params={
-        "raw_days": Param(
-            7,
-            type="integer",
-            minimum=1,
-            title="Days to keep raw rows",
-            description="Older requests and events are deleted; counts per minute stay.",
-        ),
-        "minute_days": Param(
-            0,
-            type="integer",
-            minimum=0,
-            title="Days to keep what the analysis reads",
-            description="Older counts per minute and container samples are deleted, and alerts "
-            "that looked at them stay as they are for good; 0: never.",
-        ),
-        "metadata_days": Param(
-            30,
-            type="integer",
-            minimum=1,
-            title="Days to keep Airflow's metadata",
-            description="Older runs, task instances, logs' records and XComs are deleted.",
-        ),
+        "max_retry_delay": timedelta(seconds=15),
+        "execution_timeout": timedelta(minutes=2),
     },
 ) as dag:
 
-    @task(doc_md="Delete raw rows past their retention.")
-    def purge_raw_rows(**context: Any) -> dict[str, Any]:
+    @task(doc_md="Tell receivers what is due, and deliver again what could not be delivered.")
+    def notify(**context: Any) -> dict[str, Any]:
         from monitoring import dag_support
 
-        return dag_support.purge_raw_rows(context)
+        return dag_support.notify_again(context)
 
-    @task(doc_md="Delete old rows of Airflow's own metadata database.")
-    def clean_metadata(**context: Any) -> dict[str, Any]:
+    @task(doc_md="Tell the watchdog what is wrong with the chain itself.")
+    def watch(**context: Any) -> dict[str, Any]:
         from monitoring import dag_support
 
-        return dag_support.clean_metadata(context)
+        return dag_support.watch(context)
 
-    @task(doc_md="Deliver what is due and was not delivered yet.")
-    def retry_deliveries(**context: Any) -> dict[str, Any]:
-        from monitoring import dag_support
-
-        return dag_support.retry_deliveries(context)
-
-    purge_raw_rows()
-    clean_metadata()
-    retry_deliveries()
+    notify()
+    watch()

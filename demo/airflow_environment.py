@@ -52,6 +52,8 @@ def scratch_settings(home: Path, url: str, database: str, passwords: Path) -> di
         "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
+        "MONITORING_WATCHDOG_MEMORY": str(home / "watchdog.json"),
+        "MONITORING_CALLBACK_SECRET": secrets.token_hex(32),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         # people wait for a demo and for tests: from one task to the next without a nap

@@ -9,6 +9,7 @@ MonitoringError                     something is wrong; the text says what, wher
 ├── UserdbUnavailable               userdb can't be reached
 ├── SchemaError                     userdb's schema is older or newer than the code
 ├── AlertError                      an alert about which that can't be done
+│   └── TokenError                  ... as the token out of a message allows nothing
 ├── CollectionError                 a source could not be read
 └── DeliveryError                   a receiver did not take a message; ``permanent`` says if ever
 """
@@ -50,6 +51,10 @@ class SchemaError(MonitoringError):
 
 class AlertError(MonitoringError):
     """There is no such alert, or what was asked can't be done about it."""
+
+
+class TokenError(AlertError):
+    """A token is not genuine, or too old, or there are none. The text doesn't repeat it."""
 
 
 class CollectionError(MonitoringError):

@@ -41,6 +41,15 @@ def to_minute(at: datetime) -> int:
     return (require_aware(at) - _EPOCH) // _MINUTE
 
 
+def to_minute_up(at: datetime) -> int:
+    """The first minute that begins at or after ``at``.
+
+    Raises:
+        NaiveDatetimeError: ``at`` has no time zone.
+    """
+    return -((_EPOCH - require_aware(at)) // _MINUTE)
+
+
 def from_minute(minute: int) -> datetime:
     """The start of ``minute``, aware UTC."""
     return _EPOCH + minute * _MINUTE

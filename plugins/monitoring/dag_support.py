@@ -29,7 +29,7 @@ from userdb.store import Store, open_store
 if TYPE_CHECKING:
     from monitoring.alerts.history import AlertReport
     from monitoring.evaluation import ScoreReport
-    from monitoring.notify import DeliveryReport, NotifyReport
+    from monitoring.notify import NotifyReport
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ PERIOD = timedelta(minutes=5)
 MAX_CATCHUP = timedelta(hours=24)
 #: A try that took longer isn't tried again within the run: the next run makes up for it.
 MAX_RETRIED_SECONDS = 30.0
+#: Upkeep runs every minute: no try to deliver begins later in a run.
+UPKEEP_DELIVERS_FOR_S = 30.0
 
 
 def collect(name: str, context: Context) -> dict[str, Any]:
@@ -258,14 +260,45 @@ def clean_metadata(context: Context) -> dict[str, Any]:
     return {"before": before.isoformat()}
 
 
-def retry_deliveries(context: Context) -> dict[str, Any]:
-    """Deliver what is due: messages that an earlier run could not deliver in its time."""
-    with failure_told(context), _opened() as store:
-        from monitoring.notify import deliver
+def notify_again(context: Context) -> dict[str, Any]:
+    """Tell receivers what is due between two runs of the chain: repeats, escalations, what an
+    operator resolved; and deliver again what could not be delivered.
 
-        report: DeliveryReport = deliver(store, now=datetime.now(UTC))
+    A receiver that doesn't take its messages is no failure of this task: they stay in the outbox,
+    every attempt is recorded, and the next run tries again.
+    """
+    with failure_told(context), _opened() as store:
+        from monitoring import chain
+
+        report: NotifyReport = chain.notify(
+            store, now=datetime.now(UTC), deadline_s=UPKEEP_DELIVERS_FOR_S
+        )
         counts: dict[str, Any] = report.as_dict()
         return counts
+
+
+def watch(context: Context) -> dict[str, Any]:
+    """Tell the watchdog what is wrong with the chain, where it has not been told.
+
+    That something is wrong is no failure of this task, not even that userdb can't be reached.
+    """
+    with failure_told(context):
+        from monitoring import watch as watching
+        from monitoring.watch_memory import Memory, memory_path
+
+        found = watching.watch(
+            Memory(memory_path()),
+            now=datetime.now(UTC),
+            limits=watching.Limits.from_environment(),
+        )
+        for subject, why in found.problems.items():
+            log.warning("%s: %s", subject, why)
+        return {
+            "problems": dict(found.problems),
+            "begun": list(found.begun),
+            "over": list(found.over),
+            "untold": list(found.untold),
+        }
 
 
 def run_window(context: Context, now: datetime) -> Window:

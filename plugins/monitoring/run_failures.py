@@ -62,6 +62,42 @@ def tell_watchdog(context: Context) -> None:
         log.exception("the watchdog could not be told that run %s failed", context.get("run_id"))
 
 
+def beat(context: Context, *, failed: bool = False) -> None:
+    """Tell the heartbeat's service that a run was complete, or that it failed; never raises.
+
+    A backfill tells nothing: that the past was collected doesn't mean that the present is.
+    """
+    try:
+        from monitoring.notify import heartbeat
+
+        run_type = context["dag_run"].run_type
+        if getattr(run_type, "value", run_type) != "backfill":
+            heartbeat.beat("fail" if failed else "success", f"run {context['run_id']}")
+    except Exception:
+        log.exception("the heartbeat could not be told of run %s", context.get("run_id"))
+
+
+def tell_watchdog_once(context: Context, *, failed: bool) -> None:
+    """Tell the watchdog that runs of a DAG fail when that begins, and when it is over.
+
+    For both callbacks of a DAG that runs so often that each failure told would be a flood; never
+    raises.
+    """
+    now = datetime.now(UTC)
+    try:
+        from monitoring.watch import RUN_OF, tell_news
+        from monitoring.watch_memory import Memory, memory_path
+
+        subject = f"{RUN_OF}{context['dag'].dag_id}"
+        problems = {}
+        if failed:
+            reasons = _if_known(failures, context) or {"run": str(context.get("reason"))}
+            problems[subject] = "; ".join(f"{task}: {why}" for task, why in reasons.items())
+        tell_news(Memory(memory_path()), problems, lambda one: one == subject, now=now)
+    except Exception:
+        log.exception("the watchdog could not be told of run %s", context.get("run_id"))
+
+
 def failures(context: Context) -> dict[str, str]:
     """Task id → why, for each task of the run that failed itself, the watcher aside."""
     task_instance = context.get("ti")

@@ -39,7 +39,9 @@ def _describe_dag(dag: Any) -> dict[str, Any]:
         "expression": getattr(dag.timetable, "expression", None),
         "timezone": str(getattr(dag.timetable, "timezone", "")),
         "start": dag.start_date.isoformat(),
+        "timeout_s": dag.dagrun_timeout.total_seconds() if dag.dagrun_timeout else None,
         "callback": dag.on_failure_callback is not None,
+        "success_callback": dag.on_success_callback is not None,
         "params": {name: _describe_param(dag.params.get_param(name)) for name in dag.params},
         "tasks": {task_id: _describe_task(task) for task_id, task in dag.task_dict.items()},
     }

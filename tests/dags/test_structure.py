@@ -30,7 +30,31 @@ def chain(bag: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_file_imports(bag: dict[str, Any]) -> None:
     assert bag["errors"] == {}
-    assert {"monitoring_chain", "monitoring_replay", "monitoring_upkeep"} <= set(bag["dags"])
+    names = {"chain", "replay", "retention", "upkeep"}
+    assert {f"monitoring_{name}" for name in names} <= set(bag["dags"])
+
+
+def test_upkeep_runs_every_minute_one_run_at_a_time_and_makes_up_for_none(
+    bag: dict[str, Any],
+) -> None:
+    dag = bag["dags"]["monitoring_upkeep"]
+    assert dag["expression"] == "* * * * *"
+    assert (dag["catchup"], dag["max_active_runs"]) == (False, 1)
+    # a run that hangs doesn't hold the others up for long
+    assert dag["timeout_s"] <= 300
+    assert all(task["timeout_s"] < dag["timeout_s"] for task in dag["tasks"].values())
+    assert {task_id: task["upstream"] for task_id, task in dag["tasks"].items()} == {
+        "notify": [],
+        "watch": [],
+    }
+    hourly = bag["dags"]["monitoring_retention"]
+    assert hourly["expression"] == "17 * * * *"
+    assert set(hourly["tasks"]) == {"purge_raw_rows", "clean_metadata"}
+
+
+def test_a_runs_success_is_told_where_it_is_news(bag: dict[str, Any]) -> None:
+    told = {name for name, dag in bag["dags"].items() if dag["success_callback"]}
+    assert told == {"monitoring_chain", "monitoring_upkeep"}
 
 
 def test_every_dag_has_docs_tags_and_a_failure_callback(bag: dict[str, Any]) -> None:

@@ -106,11 +106,29 @@ class Platform:
             ]
         return sorted(result)
 
-    def anonymous(self, method: str, path: str, **headers: str) -> requests.Response:
+    def anonymous(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        data: Mapping[str, str] | None = None,
+        **headers: str,
+    ) -> requests.Response:
         """A request without credentials, or with those of ``headers``."""
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(method, self.server.url + path, headers=headers, timeout=30)
+            return session.request(
+                method, self.server.url + path, headers=headers, json=json, data=data, timeout=30
+            )
+
+
+def _body(text: bytes) -> dict[str, Any]:
+    """The JSON object of a message; the heartbeat's text as the field ``text``."""
+    if text.startswith(b"{"):
+        body: dict[str, Any] = json.loads(text)
+        return body
+    return {"text": text.decode()}
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +138,7 @@ def receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             text = self.rfile.read(int(self.headers["Content-Length"]))
-            taken.keep(self.path, json.loads(text))
+            taken.keep(self.path, _body(text))
             self.send_response(200)
             self.end_headers()
 
@@ -152,6 +170,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> It
         **incident.environment(url),
         "MONITORING_WEBHOOK_URL": f"{receiver.url}/webhook",
         "MONITORING_WATCHDOG_URL": f"{receiver.url}/watchdog",
+        "MONITORING_HEARTBEAT_URL": f"{receiver.url}/heartbeat",
+        "MONITORING_HEARTBEAT_SIGNALS": "fail",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
     }
     with AirflowServer(folder / "airflow", env=environment) as server:
@@ -163,4 +183,4 @@ def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> It
 
 def _parsed(server: AirflowServer) -> bool:
     found = {dag["dag_id"] for dag in server.api.get("/dags")["dags"]}
-    return {"monitoring_chain", "monitoring_upkeep"} <= found
+    return {"monitoring_chain", "monitoring_retention", "monitoring_upkeep"} <= found

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pytest
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
-from selenium.webdriver.support.ui import WebDriverWait
 
 from demo.supervisor import USER
 from tests.e2e.conftest import BY_HAND, DAG, Platform
+from tests.servers.chromium import fill, keep, run_chromium, see, until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.browser]
 
@@ -33,29 +26,12 @@ TASKS = (
     "notify",
     "watcher",
 )
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--window-size=1500,900",
-)
 
 
 @pytest.fixture(scope="module")
 def browser(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
     """Chromium, logged in to the running Airflow."""
-    options = Options()
-    options.binary_location = shutil.which("chromium") or "chromium"
-    for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
-    try:
+    with run_chromium(tmp_path_factory.mktemp("chromium")) as driver:
         driver.get(platform.server.url)
         fill(driver, "username", USER)
         fill(driver, "password", platform.server.password)
@@ -70,42 +46,6 @@ def browser(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 "localStorage.setItem(arguments[0], arguments[1])", key, json.dumps(value)
             )
         yield driver
-    finally:
-        driver.quit()
-
-
-def fill(driver: WebDriver, name: str, value: str) -> None:
-    until(driver, lambda: driver.find_elements(By.NAME, name), f"the field {name}")
-    driver.find_element(By.NAME, name).send_keys(value)
-
-
-def until(driver: WebDriver, condition: Callable[[], object], what: str) -> None:
-    """Wait until ``condition`` holds; keeps a screenshot where it does not come to."""
-    try:
-        # a page that is being drawn replaces what was just found
-        wait = WebDriverWait(driver, 60, ignored_exceptions=[StaleElementReferenceException])
-        wait.until(lambda _: condition())
-    except TimeoutException:
-        keep(driver, "failed")
-        raise AssertionError(f"{driver.current_url}: waited in vain for {what}") from None
-
-
-def see(driver: WebDriver, *texts: str) -> None:
-    """Wait until the page shows all of ``texts``."""
-
-    def shown() -> bool:
-        page = driver.find_element(By.TAG_NAME, "body").text
-        return all(text in page for text in texts)
-
-    until(driver, shown, f"the texts {texts}")
-
-
-def keep(driver: WebDriver, name: str) -> None:
-    """Save a screenshot where SCREENSHOTS names a folder."""
-    folder = os.environ.get("SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        driver.save_screenshot(str(Path(folder) / f"{name}.png"))
 
 
 def test_the_graph_shows_the_chain_after_a_run(browser: WebDriver, platform: Platform) -> None:

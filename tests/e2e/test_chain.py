@@ -158,8 +158,15 @@ def test_same_windows_again_change_nothing(platform: Platform) -> None:
         run = platform.finished(platform.trigger({**window, "notify": "no"}))
         assert run["state"] == "success", run
         assert run["tasks"]["analysis.notify"] == "skipped"
+        told = str(run["dag_run_id"])
+        platform.wait(lambda told=told: told in beats(platform, "/heartbeat"), "the heartbeat")
     found = platform.history(incident.at(BY_REST), incident.at(BY_REST + 60))
     assert found == incident.expected(BY_REST)
+
+
+def beats(platform: Platform, path: str) -> str:
+    """What the heartbeat's service was told."""
+    return str(platform.receiver.bodies(path))
 
 
 def test_failed_run_says_why_and_tells_the_watchdog(platform: Platform) -> None:
@@ -182,3 +189,5 @@ def test_failed_run_says_why_and_tells_the_watchdog(platform: Platform) -> None:
     assert told_once["what"] == DAG
     assert set(told_once["reasons"]) >= {"collect.request_logs", "analysis.score_policies"}
     assert "give both or neither" in told_once["reasons"]["collect.request_logs"]
+    platform.wait(lambda: run_id in beats(platform, "/heartbeat/fail"), "the heartbeat's fail")
+    assert run_id not in beats(platform, "/heartbeat")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from monitoring.notify.tokens import Grant, make_token
 
 from tests.e2e.conftest import Platform
 
@@ -21,6 +23,10 @@ ROUTES = [
     "/monitoring/api/v1/collections",
     "/monitoring/openapi.json",
 ]
+
+#: Open to whoever has a message's token, and to nobody else.
+CALLBACKS = "/monitoring/api/v1/callbacks"
+ACK = "/monitoring/alerts/ack"
 
 _SCRIPT = """
 import json, sys
@@ -66,10 +72,26 @@ def test_strangers_are_refused(platform: Platform, route: str) -> None:
     assert forged.status_code in (401, 403)
 
 
+def test_strangers_without_a_token_can_acknowledge_nothing(platform: Platform) -> None:
+    secret = platform.server.environment["MONITORING_CALLBACK_SECRET"]
+    for key, status in (("another", 403), (secret, 409)):
+        token = make_token(key, Grant("nothing", "oncall"), now=datetime.now(UTC))
+        body = {"token": token, "action": "acknowledged"}
+        answer = platform.anonymous("POST", CALLBACKS, json=body)
+        assert answer.status_code == status, answer.text
+        assert platform.anonymous("POST", ACK, data={"token": token}).status_code == status
+        page = platform.anonymous("GET", f"{ACK}?token={token}")
+        assert page.headers["content-type"].startswith("text/html")
+        log = (platform.server.logs / "api-server.log").read_text(errors="replace")
+        assert ACK in log
+        assert token not in log
+    assert platform.anonymous("GET", CALLBACKS).status_code == 405
+
+
 def test_every_documented_route_is_in_the_list_above(platform: Platform) -> None:
     paths = platform.server.api.get("//monitoring/openapi.json")["paths"]
     documented = {f"/monitoring{path}".replace("{alert_id}", "1") for path in paths}
-    assert documented | {"/monitoring/openapi.json"} == set(ROUTES)
+    assert documented | {"/monitoring/openapi.json"} == {*ROUTES, CALLBACKS}
     for path in ("/monitoring/docs", "/monitoring/redoc"):
         assert platform.anonymous("GET", path).status_code == 404
 

@@ -1,4 +1,4 @@
-"""The upkeep DAG in a real Airflow: its tasks reach userdb and Airflow's own database."""
+"""Upkeep and retention in a real Airflow: tasks reach userdb and Airflow's own database."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.e2e.conftest import DAG, Platform
 # a busy machine starts a task in seconds, not in tenths of one
 pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
+RETENTION = "monitoring_retention"
 UPKEEP = "monitoring_upkeep"
 
 
@@ -26,9 +27,18 @@ def test_old_metadata_is_deleted_and_new_stays(platform: Platform) -> None:
             {"id": old},
         )
     engine.dispose()
-    run = platform.finished(platform.trigger({}, UPKEEP), UPKEEP)
+    run = platform.finished(platform.trigger({}, RETENTION), RETENTION)
     assert set(run["tasks"].values()) == {"success"}, run
     assert platform.server.api.get(f"/dags/{DAG}/dagRuns/{new}")["dag_run_id"] == new
     with pytest.raises(AirflowApiError) as refused:
         platform.server.api.get(f"/dags/{DAG}/dagRuns/{old}")
     assert refused.value.status == 404
+
+
+def test_upkeep_runs_by_itself_and_succeeds(platform: Platform) -> None:
+    def ended() -> list[str]:
+        runs = platform.server.api.get(f"/dags/{UPKEEP}/dagRuns")["dag_runs"]
+        return [run["state"] for run in runs if run["state"] in ("success", "failed")]
+
+    platform.wait(lambda: bool(ended()), "a scheduled run of upkeep")
+    assert set(ended()) == {"success"}

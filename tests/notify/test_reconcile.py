@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from monitoring.alerts.acts import act
 from monitoring.notify.definition import Receiver
 from monitoring.notify.reconcile import reconcile
 from monitoring.notify.routing.tree import Route, Routing
@@ -58,6 +59,24 @@ def test_its_end_is_told_with_the_start_that_was_told(store):
     assert last.payload["alerts"][0]["startsAt"] == "2026-03-01T11:55:00Z"
     assert last.payload["alerts"][0]["endsAt"] == "2026-03-01T12:00:00Z"
     assert run(store).deliveries == ()
+
+
+def test_what_is_resolved_by_hand_is_told_before_and_not_after_the_fold(store):
+    add_policy(store)
+    put_alert(store, "a", fired_at=NOW - minutes(5))
+    put_alert(store, "b", fired_at=NOW - minutes(5), service="b", series_id=2)
+    run(store)
+    act(store, "a", "resolve", at=NOW + minutes(0.5), author="ops")
+    run(store, now=NOW + minutes(0.6))
+    _, last = deliveries(store)
+    assert [(one["labels"]["service"], one["status"]) for one in last.payload["alerts"]] == [
+        ("sim", "resolved"),
+        ("b", "firing"),
+    ]
+    assert last.payload["alerts"][0]["endsAt"] == "2026-03-01T12:00:30Z"
+    put_alert(store, "a", fired_at=NOW - minutes(5), resolved_at=NOW + minutes(1))
+    set_watermark(store, NOW + minutes(1))
+    assert run(store, now=NOW + minutes(1)).deliveries == ()
 
 
 def test_a_pending_alert_is_not_told(store):

@@ -16,7 +16,7 @@ REASONS = {"collect.request_logs": "no such file", "watcher": "x"}
 
 
 def tell():
-    watchdog.tell(
+    return watchdog.tell(
         what="monitoring_chain", run_id="manual__1", window="[a, b)", reasons=REASONS, now=NOW
     )
 
@@ -26,9 +26,10 @@ def test_it_posts_what_failed_and_why(monkeypatch):
     monkeypatch.setenv("USERDB_URL", "mysql://nobody@127.0.0.1:1/none")
     with listening() as hook:
         monkeypatch.setenv("MONITORING_WATCHDOG_URL", hook.url)
-        tell()
+        assert tell()
     assert hook.received[0].payload == {
         "what": "monitoring_chain",
+        "status": "failed",
         "run_id": "manual__1",
         "window": "[a, b)",
         "reasons": REASONS,
@@ -38,7 +39,7 @@ def test_it_posts_what_failed_and_why(monkeypatch):
 
 def test_without_a_url_it_logs_an_error(monkeypatch, caplog):
     monkeypatch.delenv("MONITORING_WATCHDOG_URL", raising=False)
-    tell()
+    assert tell()
     assert caplog.records[0].levelno == logging.ERROR
     assert "collect.request_logs: no such file" in caplog.text
 
@@ -49,7 +50,7 @@ def test_a_url_that_fails_is_logged_with_what_it_was_to_tell(monkeypatch, caplog
     with listening(behave) as hook:
         monkeypatch.setenv("MONITORING_WATCHDOG_URL", f"{hook.url}?token=hunter22")
         started = time.perf_counter()
-        tell()
+        assert not tell()
         assert time.perf_counter() - started < 2
     assert "could not be told" in caplog.text
     assert "no such file" in caplog.text

@@ -86,8 +86,8 @@ class AlertTransition(Base):
 class OperatorAction(Base):
     """What an operator did about an episode, and when.
 
-    It is about the series from ``span_from`` to ``at``: the episode as it was known then. So it
-    holds for whatever episodes late data makes of that one.
+    It is about the series from ``span_from`` to ``span_to``: the episode as it was known when it
+    was done. So it holds for whatever episodes late data makes of that one.
     """
 
     __tablename__ = "operator_action"
@@ -101,5 +101,11 @@ class OperatorAction(Base):
     action: Mapped[str] = mapped_column(String(16))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     span_from: Mapped[datetime] = mapped_column(UtcDateTime)
+    #: the episode's end where it was over, else ``at``
+    span_to: Mapped[datetime] = mapped_column(UtcDateTime)
+    #: the episode's severity then: an acknowledgement doesn't hold for a worse one
+    severity: Mapped[str | None] = mapped_column(String(16))
     author: Mapped[str] = mapped_column(String(255))
+    #: of assign: the person
+    assignee: Mapped[str | None] = mapped_column(String(255))
     note: Mapped[str | None] = mapped_column(LongText)

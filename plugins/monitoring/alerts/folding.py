@@ -95,6 +95,10 @@ def fold_ranges(
     Yields:
         Each range, the states at its end, and the transitions in it.
     """
+    due = {
+        series: [at for minute in minutes if (at := timeline.first_evaluation(minute)) is not None]
+        for series, minutes in acts.items()
+    }
     ahead = list(reversed(evidence))
     touching: list[Interval] = []
     for one in ranges:
@@ -107,14 +111,14 @@ def fold_ranges(
                 found += end_all(states, part.after + 1, "policy changed")
                 states = {}
             if part.version.policy is not None:
-                states, new = _fold_segment(part, states, touching, one.first, acts)
+                states, new = _fold_segment(part, states, touching, one.first, due)
                 found += new
         after = one.last
         yield one, states, found
 
 
 def _fold_segment(
-    part: Segment, states: FoldState, evidence: Sequence[Interval], evaluated: int, acts: Acts
+    part: Segment, states: FoldState, evidence: Sequence[Interval], evaluated: int, due: Acts
 ) -> tuple[FoldState, list[Transition]]:
     policy = part.version.policy
     assert policy is not None
@@ -131,16 +135,12 @@ def _fold_segment(
         if one.evaluation_class is EvaluationClass.UNKNOWN and not one.series
     ]
     unknown += _unevaluated(part, evaluated, policy.interval)
-    due = {
-        series: [
-            at
-            for minute in minutes
-            if part.after < (at := -(-minute // policy.interval) * policy.interval) <= part.until
-        ]
-        for series, minutes in acts.items()
+    acts = {
+        series: [at for at in times if part.after < at <= part.until]
+        for series, times in due.items()
     }
-    due = {series: times for series, times in due.items() if times}
-    return fold(policy, states, clipped, sorted(unknown), part.after, part.until, due)
+    acts = {series: times for series, times in acts.items() if times}
+    return fold(policy, states, clipped, sorted(unknown), part.after, part.until, acts)
 
 
 def _unevaluated(part: Segment, first: int, interval: int) -> Iterator[tuple[int, int]]:

@@ -24,8 +24,8 @@ from monitoring.alerts.state import Transition, dump_state, episode_id
 from monitoring.evidence import read_evidence
 from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.state import lock_policy
-from monitoring.policy.versions import current_policies, read_timeline
-from userdb.models import AlertTransition, Evaluation, PolicyState, Series
+from monitoring.policy.versions import Timeline, current_policies, read_timeline
+from userdb.models import Alert, AlertTransition, Evaluation, PolicyState, Series
 from userdb.store import Store
 from userdb.times import from_minute, to_minute
 
@@ -106,6 +106,7 @@ def _fold_policy(
                 break
         _write_checkpoints(connection, checkpoints)
         changes += _reconcile(connection, name, transitions, begin, after, affected, now)
+        affected |= _of_another_version(connection, name, timeline, begin, after)
     # last, as an episode may reach over many batches
     write_episodes(connection, name, affected, timeline, now)
     tell_composites(connection, name, composites, lock.fold_from, after)
@@ -205,6 +206,24 @@ def _reconcile(
             "superseded": len(stale),
         }
     )
+
+
+def _of_another_version(
+    connection: Connection, name: str, timeline: Timeline, after: int, until: int
+) -> set[str]:
+    """Episodes begun in (after, until] whose row was made from a version that doesn't rule there:
+    a replay may change severity and texts, and no transition."""
+    rows = connection.execute(
+        select(Alert.id, Alert.active_at, Alert.policy_version).where(
+            Alert.policy == name,
+            Alert.superseded_at.is_(None),
+            Alert.active_at > from_minute(after),
+            Alert.active_at <= from_minute(until),
+        )
+    )
+    return {
+        row.id for row in rows if timeline.at(to_minute(row.active_at)).number != row.policy_version
+    }
 
 
 def _fingerprints(connection: Connection, series: set[int]) -> dict[int, str]:

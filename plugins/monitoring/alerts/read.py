@@ -1,21 +1,31 @@
-"""Alerts and their history, read from userdb: for the command line, the API and the tests."""
+"""Alerts and their history, read from userdb: for the command line, the API and the tests.
+
+Operators' acts are part of both, from the moment at which they are done.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, case, func, select
+from sqlalchemy.engine import Row
 
-from userdb.models import Alert, AlertTransition
+from monitoring.alerts.feedback import acts_by_alert, acts_of, feedback_of
+from monitoring.alerts.overlay import RESOLVED_BY_HAND, Evaluations
+from userdb.models import Alert, AlertTransition, OperatorAction
 
 STATES = ("pending", "firing", "resolved")
 
 
 @dataclass(frozen=True)
 class AlertRow:
-    """An episode, as the table ``alert`` has it now."""
+    """An episode as it stands, operators' acts included.
+
+    ``mark`` is ``true_positive`` or ``false_positive``; None where nobody said.
+    """
 
     id: str
     policy: str
@@ -31,6 +41,24 @@ class AlertRow:
     annotations: dict[str, str]
     policy_version: int
     recorded_at: datetime
+    acknowledged_by: str | None = None
+    acknowledged_at: datetime | None = None
+    assignee: str | None = None
+    mark: str | None = None
+
+
+@dataclass(frozen=True)
+class ActRow:
+    """What an operator did about an alert; ``assignee`` is the person of ``assign``."""
+
+    alert_id: str
+    policy: str
+    labels: dict[str, str]
+    at: datetime
+    action: str
+    author: str
+    assignee: str | None
+    note: str | None
 
 
 @dataclass(frozen=True)
@@ -49,9 +77,12 @@ class TransitionRow:
     superseded_at: datetime | None
 
 
+_COLUMNS = frozenset(one.name for one in fields(AlertRow))
+_ENDED_AT = func.coalesce(Alert.resolved_at, RESOLVED_BY_HAND)
 _ALERT: Select[*tuple[Any, ...]] = select(
     Alert.id,
     Alert.policy,
+    Alert.series_id,
     Alert.labels,
     Alert.severity,
     Alert.state,
@@ -64,6 +95,7 @@ _ALERT: Select[*tuple[Any, ...]] = select(
     Alert.annotations,
     Alert.policy_version,
     Alert.recorded_at,
+    RESOLVED_BY_HAND.label("by_hand_at"),
 )
 _TRANSITION: Select[*tuple[Any, ...]] = select(
     AlertTransition.alert_id,
@@ -100,23 +132,43 @@ def list_alerts(
     """
     query = _ALERT.where(Alert.superseded_at.is_(None))
     if state is not None:
-        query = query.where(Alert.state == state)
+        effective = case((RESOLVED_BY_HAND.is_not(None), "resolved"), else_=Alert.state)
+        query = query.where(effective == state)
     if fired is not None:
         query = query.where(Alert.fired_at.is_not(None) if fired else Alert.fired_at.is_(None))
     if policy is not None:
         query = query.where(Alert.policy == policy)
     if since is not None:
-        query = query.where(Alert.resolved_at.is_(None) | (Alert.resolved_at > since))
+        query = query.where(_ENDED_AT.is_(None) | (since < _ENDED_AT))
     if until is not None:
         query = query.where(Alert.active_at < until)
     query = query.order_by(Alert.active_at.desc(), Alert.policy, Alert.id).limit(limit)
-    return [AlertRow(**row) for row in connection.execute(query).mappings()]
+    return _as_they_stand(connection, connection.execute(query).all())
 
 
 def get_alert(connection: Connection, alert_id: str) -> AlertRow | None:
     """The episode ``alert_id``, one that no longer holds too; None where there never was one."""
-    row = connection.execute(_ALERT.where(Alert.id == alert_id)).mappings().first()
-    return None if row is None else AlertRow(**row)
+    rows = connection.execute(_ALERT.where(Alert.id == alert_id)).all()
+    return next(iter(_as_they_stand(connection, rows)), None)
+
+
+def _as_they_stand(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[AlertRow]:
+    """Rows of ``_ALERT`` with what operators did about them."""
+    acts = acts_by_alert(connection, rows)
+    evaluations = Evaluations(connection)
+    found = []
+    for row in rows:
+        values = {name: value for name, value in row._mapping.items() if name in _COLUMNS}
+        if row.by_hand_at is not None:
+            ended = evaluations.at_or_after(row.policy, row.by_hand_at)
+            fired = row.fired_at is not None and row.fired_at < ended
+            values |= {
+                "state": "resolved",
+                "resolved_at": ended,
+                "fired_at": row.fired_at if fired else None,
+            }
+        found.append(AlertRow(**values, **vars(feedback_of(acts[row.id]))))
+    return found
 
 
 def alert_history(
@@ -156,3 +208,64 @@ def alert_history(
         AlertTransition.at, AlertTransition.policy, AlertTransition.alert_id, AlertTransition.id
     )
     return [TransitionRow(**row) for row in connection.execute(query).mappings()]
+
+
+def read_history(
+    connection: Connection,
+    alert_id: str | None = None,
+    *,
+    policy: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    as_of: datetime | None = None,
+) -> list[TransitionRow | ActRow]:
+    """``alert_history`` and what operators did, in the order of time; same arguments.
+
+    Of one alert these are also the acts about an episode that it succeeds. Of all they are those
+    that were done, each under the alert that it was done about.
+    """
+    found: list[TransitionRow | ActRow] = [
+        *alert_history(connection, alert_id, policy=policy, since=since, until=until, as_of=as_of),
+        *(
+            one
+            for one in _acts(connection, alert_id, policy)
+            if (since is None or one.at >= since)
+            and (until is None or one.at < until)
+            and (as_of is None or one.at <= as_of)
+        ),
+    ]
+    return sorted(found, key=lambda one: one.at)
+
+
+def _acts(connection: Connection, alert_id: str | None, policy: str | None) -> list[ActRow]:
+    if alert_id is not None:
+        alert = connection.execute(select(Alert.__table__).where(Alert.id == alert_id)).first()
+        if alert is None or policy not in (None, alert.policy):
+            return []
+        return [
+            ActRow(
+                alert_id,
+                alert.policy,
+                alert.labels,
+                one.at,
+                one.action,
+                one.author,
+                one.assignee,
+                one.note,
+            )
+            for one in acts_of(connection, alert_id)
+        ]
+    query = select(
+        OperatorAction.alert_id,
+        OperatorAction.policy,
+        Alert.labels,
+        OperatorAction.at,
+        OperatorAction.action,
+        OperatorAction.author,
+        OperatorAction.assignee,
+        OperatorAction.note,
+    ).join_from(OperatorAction, Alert, Alert.id == OperatorAction.alert_id)
+    if policy is not None:
+        query = query.where(OperatorAction.policy == policy)
+    query = query.order_by(OperatorAction.at, OperatorAction.id)
+    return [ActRow(**row) for row in connection.execute(query).mappings()]

@@ -1,1 +1,1 @@
-"""The HTTP API below /monitoring: routers by area, closed to whoever has not logged in."""
+"""The HTTP API below /monitoring: routers by area, closed to strangers."""

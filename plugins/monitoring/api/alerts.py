@@ -8,11 +8,12 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import AwareDatetime
 
 from monitoring.alerts.read import (
+    ActRow,
     AlertRow,
     TransitionRow,
-    alert_history,
     get_alert,
     list_alerts,
+    read_history,
 )
 from monitoring.api.store import ConnectionDep
 
@@ -40,8 +41,9 @@ def alerts(
 @router.get("/{alert_id}/history")
 def history(
     connection: ConnectionDep, alert_id: str, as_of: AwareDatetime | None = None
-) -> list[TransitionRow]:
-    """An episode's transitions: those that hold now, or those that were held at ``as_of``."""
+) -> list[TransitionRow | ActRow]:
+    """An episode's transitions, those that hold now or those that were held at ``as_of``, and
+    what operators did about it; the latter have an ``action``."""
     if get_alert(connection, alert_id) is None:
         raise HTTPException(404, f"there is no alert {alert_id}")
-    return alert_history(connection, alert_id, as_of=as_of)
+    return read_history(connection, alert_id, as_of=as_of)

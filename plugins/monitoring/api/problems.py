@@ -12,9 +12,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from userdb.errors import MonitoringError, SchemaError, UserdbUnavailable
+from userdb.errors import AlertError, MonitoringError, SchemaError, TokenError, UserdbUnavailable
 
 log = logging.getLogger(__name__)
+
+#: The first that fits counts; all else of ours is 500.
+_STATUSES: tuple[tuple[type[MonitoringError], int], ...] = (
+    (UserdbUnavailable, 503),
+    (SchemaError, 503),
+    (TokenError, 403),
+    (AlertError, 409),
+)
 
 
 class ProblemResponse(JSONResponse):
@@ -54,8 +62,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(MonitoringError)
     async def _ours(_request: Request, error: MonitoringError) -> ProblemResponse:
-        unavailable = isinstance(error, (UserdbUnavailable, SchemaError))
-        return problem(503 if unavailable else 500, str(error))
+        found = (status for kind, status in _STATUSES if isinstance(error, kind))
+        return problem(next(found, 500), str(error))
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> ProblemResponse:

@@ -10,12 +10,13 @@ from rich.markup import escape
 
 from monitoring.cli.alerts import alerts
 from monitoring.cli.backtest import backtest
-from monitoring.cli.chain import analyse, collect, run, signals, status
+from monitoring.cli.chain import analyse, collect, run, signals, status, watch
 from monitoring.cli.db import db
 from monitoring.cli.deliveries import deliveries
 from monitoring.cli.policy import policy
 from monitoring.cli.receiver import receiver
 from monitoring.cli.replay import replay
+from monitoring.cli.report import report
 from monitoring.cli.routing import routing
 from monitoring.cli.silence import silence
 from userdb.errors import MonitoringError
@@ -27,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (collect, analyse, run, replay, backtest, status, signals):
+for command in (collect, analyse, run, replay, backtest, status, watch, report, signals):
     app.command()(command)
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")

@@ -1,19 +1,21 @@
-"""``monitoring alerts``: alerts and their history."""
+"""``monitoring alerts``: alerts, their history, and what operators do about them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from monitoring.cli import acts
 from monitoring.cli.options import Format, PolicyName, Since, Until, is_json, opened_store
 from monitoring.window import parse_time
 from userdb.errors import MonitoringError
 
-if TYPE_CHECKING:
-    from monitoring.alerts.read import TransitionRow
-
-alerts = typer.Typer(help="Alerts and their history.", no_args_is_help=True)
+alerts = typer.Typer(
+    help="Alerts, their history, and what operators do about them.", no_args_is_help=True
+)
+for command in (acts.ack, acts.unack, acts.comment, acts.assign, acts.resolve, acts.mark):
+    alerts.command()(command)
 
 
 @alerts.command("list")
@@ -50,7 +52,7 @@ def alerts_list(
 @alerts.command("show")
 def alerts_show(alert_id: str, format_: Format = "table") -> None:
     """One alert, its history, and what receivers were told of it."""
-    from monitoring.alerts.read import alert_history, get_alert
+    from monitoring.alerts.read import get_alert, read_history
     from monitoring.cli.output import print_alert, print_json
 
     as_json = is_json(format_)
@@ -60,12 +62,13 @@ def alerts_show(alert_id: str, format_: Format = "table") -> None:
             raise MonitoringError(
                 f"there is no alert {alert_id}; `monitoring alerts list` shows those there are"
             )
-        history = alert_history(connection, row.id)
+        history = read_history(connection, row.id)
     print_json({"alert": row, "history": history}) if as_json else print_alert(row, history)
 
 
 @alerts.command("history")
 def alerts_history(
+    alert_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="of one alert")] = None,
     policy_name: PolicyName = None,
     since: Since = None,
     until: Until = None,
@@ -74,11 +77,21 @@ def alerts_history(
     ] = None,
     format_: Format = "table",
 ) -> None:
-    """Transitions in event time: those that hold, or those that were held at ``--as-of``."""
+    """Transitions in event time, those that hold or those that were held at ``--as-of``, and what
+    operators did."""
+    from monitoring.alerts.read import read_history
     from monitoring.cli.output import print_history, print_json
 
     as_json = is_json(format_)
-    rows = _history(policy_name, since, until, as_of)
+    with opened_store() as store, store.read() as connection:
+        rows = read_history(
+            connection,
+            alert_id,
+            policy=policy_name,
+            since=None if since is None else parse_time(since, "--from"),
+            until=None if until is None else parse_time(until, "--to"),
+            as_of=None if as_of is None else parse_time(as_of, "--as-of"),
+        )
     print_json(rows) if as_json else print_history(rows)
 
 
@@ -92,33 +105,14 @@ def alerts_export(
     """Alerts and transitions, all of them, in a stable order: two databases with the same facts
     export the same text."""
     from monitoring.alerts.export import export_document
-    from monitoring.alerts.read import list_alerts
+    from monitoring.alerts.read import alert_history, list_alerts
     from monitoring.cli.output import print_export, print_json
 
     as_json = is_json(format_)
-    history = _history(policy_name, since, until, None)
+    start = None if since is None else parse_time(since, "--from")
+    end = None if until is None else parse_time(until, "--to")
     with opened_store() as store, store.read() as connection:
-        rows = list_alerts(
-            connection,
-            policy=policy_name,
-            since=None if since is None else parse_time(since, "--from"),
-            until=None if until is None else parse_time(until, "--to"),
-            limit=None,
-        )
+        history = alert_history(connection, policy=policy_name, since=start, until=end)
+        rows = list_alerts(connection, policy=policy_name, since=start, until=end, limit=None)
     document = export_document(rows, history)
     print_json(document) if as_json else print_export(document)
-
-
-def _history(
-    policy_name: str | None, since: str | None, until: str | None, as_of: str | None
-) -> list[TransitionRow]:
-    from monitoring.alerts.read import alert_history
-
-    with opened_store() as store, store.read() as connection:
-        return alert_history(
-            connection,
-            policy=policy_name,
-            since=None if since is None else parse_time(since, "--from"),
-            until=None if until is None else parse_time(until, "--to"),
-            as_of=None if as_of is None else parse_time(as_of, "--as-of"),
-        )

@@ -16,10 +16,11 @@ from monitoring.signals import COLLECTORS, SIGNALS
 from userdb.errors import MonitoringError
 
 if TYPE_CHECKING:  # the command starts faster without what it does not need
-    from monitoring.alerts.read import AlertRow, TransitionRow
+    from monitoring.alerts.read import ActRow, AlertRow, TransitionRow
     from monitoring.chain import AnalysisReport
     from monitoring.replay import ReplayReport
     from monitoring.status import Status
+    from monitoring.watch import Watch
     from monitoring.window import Window
     from userdb.ledger import CollectionReport
     from userdb.store import Store
@@ -147,6 +148,7 @@ def print_alerts(rows: Sequence[AlertRow]) -> None:
     for column in ("id", "state", "severity", "policy", "labels", "active", "fired", "resolved"):
         table.add_column(column, no_wrap=column in ("id", "active", "fired", "resolved"))
     table.add_column("value", justify="right")
+    table.add_column("operators")
     for row in rows:
         table.add_row(
             row.id,
@@ -158,27 +160,46 @@ def print_alerts(rows: Sequence[AlertRow]) -> None:
             time_text(row.fired_at),
             time_text(row.resolved_at),
             value_text(row.value),
+            escape(feedback_text(row)),
         )
     wide().print(table)
 
 
-def print_alert(row: AlertRow, history: Sequence[TransitionRow]) -> None:
+def feedback_text(row: AlertRow) -> str:
+    """Who acknowledged an alert, who takes care of it, and whether it was right."""
+    said = []
+    if row.acknowledged_by is not None:
+        said.append(f"acknowledged by {row.acknowledged_by}")
+    if row.assignee is not None:
+        said.append(f"assigned to {row.assignee}")
+    if row.mark is not None:
+        said.append(row.mark.replace("_", " "))
+    return ", ".join(said) or "-"
+
+
+def print_alert(row: AlertRow, history: Sequence[TransitionRow | ActRow]) -> None:
     console.print(f"[bold]{row.policy}[/] {label_text(row.labels)}", highlight=False)
     console.print(f"[{_STYLES.get(row.state, '')}]{row.state}[/], {row.severity}, id {row.id}")
+    if (said := feedback_text(row)) != "-":
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
     for name, text in row.annotations.items():
         console.print(f"{name}: {text}", highlight=False, markup=False, soft_wrap=True)
     print_history(history)
 
 
-def print_history(rows: Sequence[TransitionRow]) -> None:
+def print_history(rows: Sequence[TransitionRow | ActRow]) -> None:
+    from monitoring.alerts.read import ActRow
+
     table = Table()
     for column in ("at", "policy", "labels", "from", "to", "value", "reason", "known since"):
         table.add_column(column, no_wrap=column in ("at", "known since"))
     for row in rows:
+        start = (time_text(row.at), row.policy, escape(label_text(row.labels)))
+        if isinstance(row, ActRow):
+            table.add_row(*start, "-", f"[cyan]{row.action}", "-", escape(_act_text(row)), "-")
+            continue
         table.add_row(
-            time_text(row.at),
-            row.policy,
-            label_text(row.labels),
+            *start,
             row.from_state,
             f"[{_STYLES.get(row.to_state, '')}]{row.to_state}",
             value_text(row.value),
@@ -186,6 +207,11 @@ def print_history(rows: Sequence[TransitionRow]) -> None:
             time_text(row.recorded_at),
         )
     wide().print(table)
+
+
+def _act_text(row: ActRow) -> str:
+    to = "" if row.assignee is None else f" to {row.assignee}"
+    return f"by {row.author}{to}" + ("" if row.note is None else f": {row.note}")
 
 
 def print_export(document: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -248,6 +274,17 @@ def print_status(state: Status) -> None:
     )
     for family, at in state.kept_since.items():
         console.print(f"{family} minutes before {time_text(at)} were purged", highlight=False)
+
+
+def print_watch(found: Watch) -> None:
+    for subject, why in found.problems.items():
+        console.print(
+            f"[bold red]{escape(subject)}:[/] {escape(why)}", highlight=False, soft_wrap=True
+        )
+    if not found.problems:
+        console.print("nothing is wrong with the chain")
+    for subject in found.untold:
+        console.print(f"could not be told: {escape(subject)}", highlight=False, soft_wrap=True)
 
 
 def wide() -> Console:

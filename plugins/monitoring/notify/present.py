@@ -2,7 +2,8 @@
 
 A policy's state is the present one for ``Policy.present_for`` (the longer of 15 minutes and two
 evaluation intervals) after its newest evaluation. Where it is older nobody knows, and nothing is
-told or taken back. A removed policy has no alerts.
+told or taken back. A removed policy has no alerts. What an operator resolved by hand is over at
+once, before the fold has taken that in.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.engine import Row
 
+from monitoring.alerts.overlay import RESOLVED_BY_HAND
 from monitoring.notify.episode import TOLD_LATE, Episode, Present, Reference
 from monitoring.notify.payload import fingerprint
 from monitoring.policy.versions import current_policies
@@ -47,17 +49,12 @@ def read_present(
     fresh = frozenset(reached)
     firing = {
         one.fingerprint: one
-        for one in _episodes(connection, fresh, wanted, Alert.state == "firing", *some)
+        for one in _episodes(
+            connection, fresh, wanted, Alert.state == "firing", RESOLVED_BY_HAND.is_(None), *some
+        )
         if reached[one.policy] is not None
     }
-    ended = _episodes(
-        connection,
-        fresh,
-        wanted,
-        Alert.state == "resolved",
-        Alert.resolved_at > now - TOLD_LATE,
-        *some,
-    )
+    ended = _ended(connection, fresh, wanted, now - TOLD_LATE, some)
     flapping = _episodes(
         connection, fresh, wanted, Alert.flapping_at.is_not(None), Alert.calm_at.is_(None), *some
     )
@@ -65,13 +62,12 @@ def read_present(
     lost = [one for one in references if one.episode not in standing and one.policy in fresh]
     heirs: list[Episode] = []
     if lost:
-        heirs = _episodes(
+        heirs = _ended(
             connection,
             fresh,
             frozenset(one.policy for one in lost),
-            Alert.state == "resolved",
-            Alert.resolved_at > min(one.since for one in lost),
-            *some,
+            min(one.since for one in lost),
+            some,
         )
     return Present(
         fresh=fresh,
@@ -120,6 +116,24 @@ def _freshness(
     return reached, frozenset(stale)
 
 
+def _ended(
+    connection: Connection,
+    fresh: frozenset[str],
+    wanted: frozenset[str] | None,
+    after: datetime,
+    some: Sequence[ColumnElement[bool]],
+) -> list[Episode]:
+    """Episodes that ended after ``after``, oldest first."""
+    # two queries: the first finds its rows by an index, the second among the few that fire
+    recent = (Alert.state == "resolved", Alert.resolved_at > after)
+    by_hand = (Alert.state == "firing", after < RESOLVED_BY_HAND)
+    found = [
+        *_episodes(connection, fresh, wanted, *recent, *some),
+        *_episodes(connection, fresh, wanted, *by_hand, *some),
+    ]
+    return sorted(found, key=lambda one: (one.fired_at, one.id))
+
+
 def _episodes(
     connection: Connection,
     fresh: frozenset[str],
@@ -135,7 +149,7 @@ def _episodes(
         Alert.severity,
         Alert.annotations,
         Alert.fired_at,
-        Alert.resolved_at,
+        func.coalesce(Alert.resolved_at, RESOLVED_BY_HAND).label("resolved_at"),
     ).where(Alert.superseded_at.is_(None), Alert.fired_at.is_not(None), *conditions)
     if wanted is not None:
         query = query.where(Alert.policy.in_(sorted(wanted)))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from userdb.errors import AlertError
+from userdb.errors import TokenError
 
 GOOD_FOR = timedelta(days=7)
 _SALT = "monitoring.alert"
@@ -44,14 +44,14 @@ def read_token(secret: str, token: str, *, now: datetime) -> Grant:
     """What ``token`` allows.
 
     Raises:
-        AlertError: it is not genuine, or its time is over.
+        TokenError: it is not genuine, or its time is over.
     """
     try:
         episode, receiver, until = URLSafeSerializer(secret, salt=_SALT).loads(token)
     except (BadSignature, TypeError, ValueError):
-        raise AlertError("the link is not genuine; take it from the message as it is") from None
+        raise TokenError("the link is not genuine; take it from the message as it is") from None
     if now.timestamp() > until:
-        raise AlertError(
+        raise TokenError(
             "the link is too old; acknowledge with `monitoring alerts ack` or on the alert's page"
         )
     return Grant(episode, receiver)

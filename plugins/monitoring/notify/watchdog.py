@@ -1,4 +1,4 @@
-"""The watchdog: tells that the chain itself failed, by a path that doesn't need userdb."""
+"""The watchdog: tells that the chain itself fails, by a path that doesn't need userdb."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
 
 from monitoring.notify.definition import Receiver
 from monitoring.notify.payload import format_time
@@ -15,47 +16,66 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 5.0
 
+#: failed: a run did; firing, resolved: something that lasts begins, or is over.
+Status = Literal["failed", "firing", "resolved"]
+
 
 def tell(
     *,
     what: str,
-    run_id: str,
-    window: object | None,
     reasons: Mapping[str, str],
     now: datetime,
-) -> None:
-    """Post ``{what, run_id, window, reasons, at}`` to ``MONITORING_WATCHDOG_URL``; never raises.
+    status: Status = "failed",
+    run_id: str | None = None,
+    window: object | None = None,
+) -> bool:
+    """Post ``{what, status, run_id, window, reasons, at}`` to ``MONITORING_WATCHDOG_URL``.
 
-    Without that URL, and where it can't be told, an error is logged.
+    Never raises. Without that URL, and where it can't be told, it is logged.
+
+    Returns:
+        Whether there is nothing left to tell: false where the URL did not take it.
     """
-    listed = "; ".join(f"{task}: {why}" for task, why in reasons.items())
+    listed = "; ".join(f"{subject}: {why}" for subject, why in reasons.items())
+    level = logging.WARNING if status == "resolved" else logging.ERROR
+    taken = True
     try:
         url = os.environ.get("MONITORING_WATCHDOG_URL", "").strip()
         if url:
             told = {
                 "what": what,
+                "status": status,
                 "run_id": run_id,
                 "window": None if window is None else str(window),
                 "reasons": dict(reasons),
                 "at": format_time(now),
             }
-            _post(url, json.dumps(told, ensure_ascii=False).encode())
-            return
+            post("watchdog", url, json.dumps(told, ensure_ascii=False).encode())
+            return True
     except Exception as error:  # what is told here must not hide behind another error
+        taken = False
         log.error("the watchdog could not be told: %s", error)
-    log.error("%s failed (run %s, window %s): %s", what, run_id, window, listed)
+    log.log(level, "%s %s (run %s, window %s): %s", what, status, run_id, window, listed)
+    return taken
 
 
-def _post(url: str, body: bytes) -> None:
+def post(name: str, url: str, body: bytes, content_type: str = "application/json") -> None:
+    """Post once, within ``TIMEOUT_S``.
+
+    Raises:
+        ConfigError: it is no URL.
+        DeliveryError: it did not answer with success. No text repeats what may be secret in the
+            URL.
+    """
     from monitoring.notify.transport import Transport
     from userdb.errors import DeliveryError
 
-    receiver = Receiver("watchdog", url, timeout_s=TIMEOUT_S)
+    receiver = Receiver(name, url, timeout_s=TIMEOUT_S)
     receiver.require_http()
     transport = Transport(receiver.basic_auth)
     try:
         answer = transport.post(
-            receiver.bare_url, body, {"Content-Type": "application/json"}, timeout_s=TIMEOUT_S
+            receiver.bare_url, body, {"Content-Type": content_type}, timeout_s=TIMEOUT_S
         )
     except DeliveryError as error:
         raise DeliveryError(f"{receiver.address}: {receiver.redact(str(error))}") from None

@@ -16,6 +16,7 @@ from userdb.times import to_minute
 
 #: A minute before all others: the first version rules all times before it too.
 _ALWAYS = -(2**40)
+_FOREVER = 2**40
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,16 @@ class Timeline:
     def at(self, minute: int) -> Version:
         """The version that rules the evaluation time ``minute``."""
         return next(iter(self.segments(minute - 1, minute))).version
+
+    def first_evaluation(self, minute: int) -> int | None:
+        """The first evaluation time at or after ``minute``; None where the policy has none left."""
+        for part in self.segments(minute - 1, _FOREVER):
+            if part.version.policy is not None:
+                interval = part.version.policy.interval
+                at = -(-max(minute, part.after + 1) // interval) * interval
+                if at <= part.until:
+                    return at
+        return None
 
     def segments(self, after: int, until: int) -> Iterator[Segment]:
         """Split (after, until] by the version that rules."""

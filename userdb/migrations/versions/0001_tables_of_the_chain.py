@@ -260,7 +260,10 @@ def upgrade() -> None:
         sa.Column("action", sa.String(length=16), nullable=False),
         sa.Column("at", UtcDateTime, nullable=False),
         sa.Column("span_from", UtcDateTime, nullable=False),
+        sa.Column("span_to", UtcDateTime, nullable=False),
+        sa.Column("severity", sa.String(length=16), nullable=True),
         sa.Column("author", sa.String(length=255), nullable=False),
+        sa.Column("assignee", sa.String(length=255), nullable=True),
         sa.Column("note", LongText, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_operator_action"),
         indexes={

@@ -1,0 +1,95 @@
+"""Retention: what keeps the monitoring chain's databases small for years.
+
+Thin on purpose: every task is one call into ``monitoring.dag_support``.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
+
+DOCS = """
+### Retention
+
+Hourly, two tasks that don't depend on each other:
+
+- **purge_raw_rows** – deletes raw rows (requests and events) older than `raw_days`. What the
+  analysis reads (counts per minute, container samples) goes only after `minute_days`, by default
+  never; alerts and their history stay.
+- **clean_metadata** – deletes what Airflow's own database holds from before `metadata_days` ago.
+  Where Airflow's connection is set by environment variable, set `MONITORING_METADATA_URL` to the
+  same value: Airflow hides its own from tasks.
+"""
+
+
+def tell_watchdog(context: dict[str, Any]) -> None:
+    from monitoring import run_failures
+
+    run_failures.tell_watchdog(context)
+
+
+with DAG(
+    dag_id="monitoring_retention",
+    description="Retention of raw rows and of Airflow's metadata",
+    doc_md=DOCS,
+    # the demo and tests trigger windows of their own: a scheduled run would be in their way
+    schedule=None
+    if os.environ.get("MONITORING_SCHEDULE") == "none"
+    else CronDataIntervalTimetable("17 * * * *", timezone="UTC"),
+    start_date=datetime(2020, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=1),
+    tags=["monitoring"],
+    on_failure_callback=tell_watchdog,
+    default_args={
+        "owner": "monitoring",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=5),
+        "execution_timeout": timedelta(minutes=15),
+    },
+    params={
+        "raw_days": Param(
+            7,
+            type="integer",
+            minimum=1,
+            title="Days to keep raw rows",
+            description="Older requests and events are deleted; counts per minute stay.",
+        ),
+        "minute_days": Param(
+            0,
+            type="integer",
+            minimum=0,
+            title="Days to keep what the analysis reads",
+            description="Older counts per minute and container samples are deleted, and alerts "
+            "that looked at them stay as they are for good; 0: never.",
+        ),
+        "metadata_days": Param(
+            30,
+            type="integer",
+            minimum=1,
+            title="Days to keep Airflow's metadata",
+            description="Older runs, task instances, logs' records and XComs are deleted.",
+        ),
+    },
+) as dag:
+
+    @task(doc_md="Delete raw rows past their retention.")
+    def purge_raw_rows(**context: Any) -> dict[str, Any]:
+        from monitoring import dag_support
+
+        return dag_support.purge_raw_rows(context)
+
+    @task(doc_md="Delete old rows of Airflow's own metadata database.")
+    def clean_metadata(**context: Any) -> dict[str, Any]:
+        from monitoring import dag_support
+
+        return dag_support.clean_metadata(context)
+
+    purge_raw_rows()
+    clean_metadata()

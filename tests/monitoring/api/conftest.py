@@ -1,0 +1,43 @@
+"""The API on a real server, for browsers and for curl."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, HTTPException
+from monitoring.api.app import create_app
+from monitoring.api.store import get_store
+
+from userdb.store import Store
+
+SECRET = "of-the-tests"
+
+
+def nobody() -> None:
+    """A reader's check that lets nobody pass."""
+    raise HTTPException(401, "Not authenticated")
+
+
+@pytest.fixture
+def served(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of the app below /monitoring, as Airflow mounts it, on a real server."""
+    monkeypatch.setenv("MONITORING_CALLBACK_SECRET", SECRET)
+    app = create_app(reader=nobody)
+    app.dependency_overrides[get_store] = lambda: sqlite_store
+    outer = FastAPI()
+    outer.mount("/monitoring", app)
+    server = uvicorn.Server(uvicorn.Config(outer, log_level="warning"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/monitoring"
+        server.should_exit = True
+        thread.join()
+    app.dependency_overrides.clear()
