@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zlib import crc32
 
 from monitoring.policy.kinds import parse_policy, stored_form
 from sqlalchemy import insert, select, update
@@ -90,7 +89,7 @@ def put_alert(
     state = "resolved" if resolved_at else "firing" if fired_at else "pending"
     row = {
         "policy": policy,
-        "series_id": crc32(service.encode()) % 1000,
+        "series_id": 1,
         "labels": {"service": service, "team": "core"},
         "severity": "critical",
         "state": state,

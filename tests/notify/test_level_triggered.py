@@ -60,6 +60,7 @@ class World:
             episode[0],
             policy=policy,
             service=service,
+            series_id=number + 1,
             fired_at=episode[1],
             resolved_at=episode[2],
             superseded_at=self.now if superseded else None,
