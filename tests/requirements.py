@@ -48,6 +48,7 @@ REQUIREMENTS = (
         root=True,
     ),
     Requirement("nginx", "apt-get install nginx-light", ("nginx",)),
+    Requirement("curl", "apt-get install curl", ("curl",)),
     Requirement(
         "alertmanager",
         "apt-get install --no-install-recommends prometheus-alertmanager",

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -218,7 +217,7 @@ def test_the_history_over_http_has_what_was_done(client: TestClient, store: Stor
     assert "token" not in json.dumps([rows, alerts])
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.curl
 def test_the_documented_curl_acknowledges(served: str, sqlite_store: Store) -> None:
     page = (ROOT / "docs" / "feedback.md").read_text(encoding="utf-8")
     example = re.search(r"^```sh\n(curl .*?)^```$", page, re.M | re.S)
