@@ -35,7 +35,7 @@ from monitoring.evaluated import (
 )
 from monitoring.evaluation import register_versions, score_dirty
 from monitoring.facts import UserdbFacts, load_minutes
-from monitoring.notify.present import TOLD_LATE
+from monitoring.notify.episode import TOLD_LATE
 from monitoring.policy.loader import Policies
 from monitoring.policy.signal_policy import SeriesPolicy
 from monitoring.policy.state import lock_policy, mark_scored

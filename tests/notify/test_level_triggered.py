@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from monitoring.notify.definition import Receiver
-from monitoring.notify.difference import Grouping
 from monitoring.notify.reconcile import reconcile
+from monitoring.notify.routing.tree import Route, Routing
 from sqlalchemy import delete
 
 from tests.notify.episodes import NOW, add_policy, deliveries, put_alert, set_watermark
@@ -60,6 +60,7 @@ class World:
             episode[0],
             policy=policy,
             service=service,
+            series_id=number + 1,
             fired_at=episode[1],
             resolved_at=episode[2],
             superseded_at=self.now if superseded else None,
@@ -207,13 +208,13 @@ def test_groups_across_policies_tell_the_same(sqlite_store):
     for policy in POLICIES:
         add_policy(sqlite_store, policy)
     world = World(sqlite_store)
-    by_service = Grouping(by=("service",))
+    by_service = Routing(Route(group_by=("service",)))
     for number in range(4):
         world.step("flip", number)
-    reconcile(sqlite_store, [HOOK], now=world.now, grouping=by_service)
+    reconcile(sqlite_store, [HOOK], now=world.now, routing=by_service)
     world.step("flip", 0)
-    reconcile(sqlite_store, [HOOK], now=world.now, grouping=by_service)
-    assert reconcile(sqlite_store, [HOOK], now=world.now, grouping=by_service).deliveries == ()
+    reconcile(sqlite_store, [HOOK], now=world.now, routing=by_service)
+    assert reconcile(sqlite_store, [HOOK], now=world.now, routing=by_service).deliveries == ()
     told = {key: status for _, key, status, _ in last_told(deliveries(sqlite_store))}
     assert told[("p", "a")] == "resolved"
     assert told[("q", "a")] == "firing"

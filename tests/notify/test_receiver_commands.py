@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from monitoring.notify import Receiver, deliver, notify
+from monitoring.notify import Receiver, Routing, deliver, notify
 from monitoring.notify import outbox as outboxes
 from monitoring.notify.deliveries import list_deliveries
 from sqlalchemy import update
@@ -164,7 +164,8 @@ def test_all_dead_leaves_out_what_a_later_message_overtook(monitoring, outbox):
     (first,) = deliveries(outbox)
     put_alert(outbox, "two", service="two")
     with listening() as hook:
-        notify(outbox, now=NOW + minutes(1), receivers=[Receiver("ops", hook.url)])
+        ops = Receiver("ops", hook.url)
+        notify(outbox, now=NOW + minutes(1), receivers=[ops], routing=Routing())
     assert len(hook.received) == 1
     with listening() as hook:
         out = monitoring("deliveries", "resend", "--all-dead", OPS_URL=hook.url)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from monitoring.notify import Receiver, deliver, load_receivers, notify
-from monitoring.notify.receiver_file import configured_receivers, read_specs
+from monitoring.notify.receiver_file import configured_receivers
 from monitoring.notify.receiver_spec import ReceiverSpec
 from monitoring.notify.reconcile import reconcile
 from monitoring.policy.loader import load_policies
@@ -150,7 +150,7 @@ def test_one_wrong_entry_never_stops_the_others_and_its_place_is_named(tmp_path)
         f"{path}:6": f"{path}:6: receivers[2].name: Field required",
         "two": f"{path}:7: receivers[3]: connection and url_env both give an address; keep one of "
         "them",
-        "good": "two receivers are named 'good'; rename one",
+        "good": f"{path}:10: receivers[4].name: two receivers are named 'good'; rename one",
     }
 
 
@@ -166,11 +166,10 @@ def test_one_wrong_entry_never_stops_the_others_and_its_place_is_named(tmp_path)
 def test_a_file_that_has_no_list_of_receivers(tmp_path, text, says):
     path = tmp_path / "routing.yaml"
     path.write_text(text)
-    specs, errors = read_specs(path)
-    assert specs == []
-    assert (says is None) == (errors == {})
-    assert says is None or says in errors[str(path)]
-    assert read_specs(tmp_path / "absent.yaml") == ([], {})
+    found = configured_receivers({}, connections(), path)
+    assert found.usable == ()
+    assert (says is None) == (found.errors == {})
+    assert says is None or says in found.errors[str(path)]
 
 
 def test_a_receiver_of_the_file_beside_the_policies_is_told(sqlite_store, tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from monitoring.alerts.acts import act
 from monitoring.notify.definition import Receiver
-from monitoring.notify.difference import Grouping
 from monitoring.notify.reconcile import reconcile
+from monitoring.notify.routing.tree import Route, Routing
 from sqlalchemy import event, select
 
 from tests.notify.episodes import (
@@ -28,6 +28,10 @@ from userdb.models import NotificationGroup
 from userdb.store import open_store
 
 HOOK = Receiver("ops", "http://127.0.0.1:9/hook")
+
+
+def grouped(**fields):
+    return Routing(Route(**fields))
 
 
 def run(store, now=NOW, receivers=(HOOK,), **options):
@@ -111,27 +115,27 @@ def test_grouping_is_a_parameter(store):
     add_policy(store, "other")
     put_alert(store, "a")
     put_alert(store, "b", policy="other")
-    by_team = Grouping(by=("team",))
-    assert len(run(store, grouping=by_team).deliveries) == 1
+    by_team = grouped(group_by=("team",))
+    assert len(run(store, routing=by_team).deliveries) == 1
     assert deliveries(store)[0].payload["groupLabels"] == {"team": "core"}
     put_alert(store, "b", policy="other", resolved_at=NOW)
-    run(store, grouping=by_team)
+    run(store, routing=by_team)
     assert sorted(one["status"] for one in deliveries(store)[1].payload["alerts"]) == [
         "firing",
         "resolved",
     ]
-    assert run(store, grouping=by_team).deliveries == ()
+    assert run(store, routing=by_team).deliveries == ()
 
 
 def test_a_long_group_key_is_shortened_in_userdb_alone(store):
     add_policy(store)
     put_alert(store, "a", labels={"service": "s" * 400})
-    by_service = Grouping(by=("service",))
-    run(store, grouping=by_service)
+    by_service = grouped(group_by=("service",))
+    run(store, routing=by_service)
     (row,) = deliveries(store)
     assert len(row.group_key) <= 255
     assert "s" * 400 in row.payload["groupKey"]
-    assert run(store, grouping=by_service).deliveries == ()
+    assert run(store, routing=by_service).deliveries == ()
 
 
 def test_a_start_that_moved_is_no_news(store):
@@ -257,10 +261,10 @@ def test_an_episode_shorter_than_the_wait_is_not_told(store):
     add_policy(store)
     put_alert(store, "a", fired_at=NOW - minutes(10), resolved_at=NOW - minutes(9))
     put_alert(store, "b", service="b", fired_at=NOW - minutes(1))
-    patient = Grouping(wait=minutes(2))
-    assert run(store, grouping=patient).deliveries == ()
+    patient = grouped(wait=minutes(2))
+    assert run(store, routing=patient).deliveries == ()
     set_watermark(store, NOW + minutes(1))
-    run(store, now=NOW + minutes(1), grouping=patient)
+    run(store, now=NOW + minutes(1), routing=patient)
     assert told(store) == [[("b", "firing")]]
 
 

@@ -136,7 +136,8 @@ def test_the_parts_of_fields_are_named(model, heading):
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/policies.md", "docs/history.md", "docs/feedback.md"]
+    "name",
+    ["README.md", *(f"docs/{name}.md" for name in ("policies", "history", "feedback", "routing"))],
 )
 def test_links_within_the_project_lead_somewhere(name):
     page = ROOT / name

@@ -5,18 +5,30 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Column, Connection, MetaData, Table, select, text
+from sqlalchemy import types as sqltypes
 
 from tests.servers.mariadb import MariaDbServer
 from userdb.errors import SchemaError
-from userdb.migrate import VERSION_TABLE, current, head, require_current, upgrade
+from userdb.migrate import VERSION_TABLE, _config, current, head, require_current, upgrade
 from userdb.models import Base
 from userdb.store import Store, open_store
+
+#: The revisions before this code's, from which somebody may upgrade.
+EARLIER = [
+    script.revision
+    for script in ScriptDirectory.from_config(_config()).walk_revisions()
+    if script.revision != head()
+]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
@@ -82,6 +94,55 @@ def test_upgrade_from_nothing_and_again(empty_url: str) -> None:
     assert upgrade(store) == head() == current(store)
     require_current(store)
     assert upgrade(store) == head()
+    store.close()
+
+
+def _row_of_each_table(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+    """Insert one row into each table of the schema that is there, and read them back."""
+    metadata = MetaData()
+    metadata.reflect(connection)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for name, table in metadata.tables.items():
+        if name == VERSION_TABLE:
+            continue
+        values: dict[str, Any] = {column.name: _value(column) for column in table.columns}
+        connection.execute(table.insert(), values)
+        found = connection.execute(select(table)).mappings()
+        rows[name] = [dict(row) for row in found]
+    return rows
+
+
+def _value(column: Column[Any]) -> object:
+    if isinstance(column.type, sqltypes.DateTime):
+        return datetime(2026, 3, 1, 10, 0)
+    if isinstance(column.type, sqltypes.LargeBinary):
+        return b"1"
+    # which is JSON too
+    return "1" if isinstance(column.type, sqltypes.String) else 1
+
+
+@pytest.mark.parametrize("revision", EARLIER)
+def test_an_upgrade_from_any_earlier_revision_keeps_every_row(
+    empty_url: str, revision: str
+) -> None:
+    store = open_store(empty_url)
+    with store.engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    assert current(store) == revision
+    stored = store.write(_row_of_each_table)
+    assert len(stored) >= 22
+    upgrade(store)
+    with store.read() as connection:
+        for name, rows in stored.items():
+            table = Table(name, MetaData(), autoload_with=connection)
+            found = connection.execute(select(*(table.c[column] for column in rows[0]))).mappings()
+            assert [dict(row) for row in found] == rows, name
+        context = MigrationContext.configure(
+            connection, opts={"version_table": VERSION_TABLE, "compare_type": True}
+        )
+        assert compare_metadata(context, Base.metadata) == []
     store.close()
 
 

@@ -21,6 +21,7 @@ class Alert(Base):
     __tablename__ = "alert"
     __table_args__ = (
         Index(None, "policy", "active_at"),
+        Index(None, "policy", "series_id"),
         Index(None, "state", "superseded_at"),
         Index(None, "resolved_at"),
         Index(None, "flapping_at"),

@@ -3,92 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from monitoring.backtest.notation import SeriesName, expand
+from monitoring.backtest.columns import Column, text_of
+from monitoring.backtest.notation import expand
+from monitoring.backtest.routing_cases import Offset, RoutingCase
 from monitoring.duration import Duration
-from monitoring.policy.definition import MINUTE, Policy, at_least_a_minute, whole_minutes
+from monitoring.notify.routing.loader import load_valid_routing
+from monitoring.notify.routing.tree import Routing
+from monitoring.policy.definition import MINUTE, Policy, at_least_a_minute
 from monitoring.policy.loader import load_valid_policies
 from monitoring.signals import CATALOGUE, SIGNALS, Signal
 from monitoring.yaml_source import Locate, field_name, invalid, load_yaml
-from userdb.errors import PolicyError
-from userdb.latency import LATENCY_BOUNDS_MS, LATENCY_COLUMNS
-
-_BUCKETS = dict(zip((*map(float, LATENCY_BOUNDS_MS), float("inf")), LATENCY_COLUMNS, strict=True))
+from userdb.errors import ConfigError, PolicyError
 
 Labels = dict[str, str]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)  # YAML reads a single value as a number
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    return value
 
 
 def _signal(value: str) -> Signal:
     return CATALOGUE.find(value, None)
 
 
-#: Time from the test's start.
-Offset = Annotated[Duration, AfterValidator(whole_minutes)]
 Interval = Annotated[Duration, AfterValidator(at_least_a_minute)]
-Values = Annotated[tuple[float | None, ...], BeforeValidator(lambda value: expand(_text(value)))]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a family's table, and the labels of one series of it."""
-
-    name: str
-    labels: Mapping[str, str]
-
-    @classmethod
-    def parse(cls, text: Any) -> Column:
-        """From a series as written.
-
-        Raises:
-            ValueError: not a series, or not one that has one value a minute.
-        """
-        named = SeriesName.parse(_text(text))
-        signal = CATALOGUE.find(named.signal, None)
-        labels = {name: value for name, value in named.labels.items() if value}
-        if signal.kind == "quantile":
-            column = _bucket(signal, labels.pop("le", None))
-        elif signal.kind == "ratio":
-            raise ValueError(
-                f"{signal.name} is a ratio of {' to '.join(signal.columns)}; give the signals of "
-                f"these: {', '.join(_of_columns(signal.columns)) or 'there are none'}"
-            )
-        else:
-            (column,) = signal.columns
-        for name in labels:
-            if name not in signal.family.labels:
-                raise ValueError(
-                    f"{signal.name} does not have the label {name!r}; "
-                    f"it has {', '.join(signal.family.labels)}"
-                )
-        return cls(column, labels)
-
-
-def _bucket(signal: Signal, bound: str | None) -> str:
-    try:
-        return _BUCKETS[float(bound or "")]
-    except (ValueError, KeyError):
-        raise ValueError(
-            f"{signal.name} is a histogram: name a bucket by its upper bound, le=one of "
-            f"{', '.join(map(str, LATENCY_BOUNDS_MS))}, +Inf"
-        ) from None
-
-
-def _of_columns(columns: tuple[str, ...]) -> list[str]:
-    return [one.name for name in columns for one in SIGNALS.values() if one.columns == (name,)]
+Values = Annotated[tuple[float | None, ...], BeforeValidator(lambda value: expand(text_of(value)))]
 
 
 class _Part(BaseModel):
@@ -148,7 +98,7 @@ class ExpectedNotification(_Part):
     status: Literal["firing", "resolved"]
 
 
-class Case(_Part):
+class Case(RoutingCase):
     """One test. ``exp_notifications`` are all of all policies, if given."""
 
     name: str = ""
@@ -163,11 +113,20 @@ class Case(_Part):
 
 
 class _File(_Part):
-    policy_files: Annotated[tuple[str, ...], Field(min_length=1)]
+    policy_files: tuple[str, ...] = ()
+    routing_file: str | None = Field(
+        default=None, description="default: everyone is told everything, at once"
+    )
     evaluation_interval: Interval | None = Field(
         default=None, description="of all policies; default: each one's own"
     )
     tests: Annotated[tuple[Case, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _something_to_test(self) -> Self:
+        if not self.policy_files and self.routing_file is None:
+            raise ValueError("names neither policy_files nor a routing_file: nothing to test")
+        return self
 
 
 @dataclass(frozen=True)
@@ -185,6 +144,7 @@ class CaseFile:
     step: int
     cases: tuple[Case, ...]
     locate: Locate
+    routing: Routing = field(default_factory=Routing)
 
 
 def find_case_files(paths: Iterable[Path]) -> list[Path]:
@@ -224,6 +184,7 @@ def read_cases(path: Path) -> CaseFile:
                 f"{path}:{locate(where)}: {field_name(where)}: there is no file {file}"
             )
     policies = {policy.name: policy for policy in load_valid_policies(files)}
+    routing = Routing() if read.routing_file is None else _routing(path, read.routing_file, locate)
     result = CaseFile(
         path,
         policies,
@@ -231,10 +192,22 @@ def read_cases(path: Path) -> CaseFile:
         (read.evaluation_interval or timedelta(minutes=1)) // MINUTE,
         read.tests,
         locate,
+        routing,
     )
     _refuse_unknown_policies(result)
     _refuse_series_given_twice(result)
     return result
+
+
+def _routing(path: Path, name: str, locate: Locate) -> Routing:
+    file = path.parent / name
+    where = f"{path}:{locate(('routing_file',))}: routing_file"
+    if not file.is_file():
+        raise PolicyError(f"{where}: there is no file {file}")
+    try:
+        return load_valid_routing(file)
+    except ConfigError as error:
+        raise PolicyError(f"{where} is not valid:\n{error}") from None
 
 
 def _refuse_unknown_policies(file: CaseFile) -> None:

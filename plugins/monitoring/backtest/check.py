@@ -17,6 +17,7 @@ from monitoring.backtest.cases import (
     ExpectedStates,
 )
 from monitoring.backtest.notifications import notifications
+from monitoring.backtest.routing_cases import expected_lines, routed, routed_lines
 from monitoring.backtest.run import Grid, PolicyRun, episodes, run_policies
 from monitoring.duration import format_duration
 from monitoring.policy.annotations import render
@@ -29,6 +30,7 @@ START = to_minute(datetime(2024, 1, 1, tzinfo=UTC))
 
 Labels = Mapping[str, str]
 Runs = Mapping[str, PolicyRun]
+Unmet = tuple[tuple[str | int, ...], str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def check_cases(file: CaseFile) -> list[Failure]:
     for index, case in enumerate(file.cases):
         runs = run_case(file, case)
         title = f"tests[{index}]" + (f" {case.name}" if case.name else "")
-        for place, what, difference in _unmet(case, runs):
+        until = START + _until(file, case)
+        unmet = [*_unmet(case, runs), *_unmet_routes(file, case, runs, until)]
+        for place, what, difference in unmet:
             line = file.locate(("tests", index, *place))
             found.append(Failure(index, line, f"{title}: {what}", tuple(difference)))
     return found
@@ -63,23 +67,31 @@ def check_cases(file: CaseFile) -> list[Failure]:
 def run_case(file: CaseFile, case: Case) -> dict[str, PolicyRun]:
     """Run all policies of the file on a test's input, for as long as it has input or expects
     something."""
-    step = file.step if case.interval is None else case.interval // MINUTE
-    facts = _facts(case, step)
+    facts = _facts(case, _step(file, case))
+    grid = Grid(START, START + _until(file, case), file.every)
+    return run_policies(file.policies.values(), facts, grid, facts.groups)
+
+
+def _step(file: CaseFile, case: Case) -> int:
+    return file.step if case.interval is None else case.interval // MINUTE
+
+
+def _until(file: CaseFile, case: Case) -> int:
+    """The last minute of a test, from its start."""
     longest = max((len(one.values) for one in case.input_series), default=1)
     intervals = [file.every or policy.interval for policy in file.policies.values()]
     states = max((len(one.states) for one in case.exp_states), default=1)
     times = [
         *(one.eval_time for one in case.alert_rule_test),
         *(one.time for one in case.exp_notifications or ()),
+        *case.offsets(),
     ]
-    until = max(
-        (longest - 1) * step,
+    return max(
+        (longest - 1) * _step(file, case),
         (states - 1) * max(intervals, default=1),
         *(time // MINUTE for time in times),
         0,
     )
-    grid = Grid(START, START + until, file.every)
-    return run_policies(file.policies.values(), facts, grid, facts.groups)
 
 
 def _facts(case: Case, step: int) -> MemoryFacts:
@@ -99,9 +111,6 @@ def _facts(case: Case, step: int) -> MemoryFacts:
     return MemoryFacts(columns, gaps)
 
 
-Unmet = tuple[tuple[str | int, ...], str, Sequence[str]]
-
-
 def _unmet(case: Case, runs: Runs) -> Iterator[Unmet]:
     """Where an expectation stands in its test, what it is of, and the difference."""
     for at, test in enumerate(case.alert_rule_test):
@@ -116,6 +125,14 @@ def _unmet(case: Case, runs: Runs) -> Iterator[Unmet]:
         difference := _notifications_difference(case.exp_notifications, runs)
     ):
         yield ("exp_notifications",), "notifications", difference
+
+
+def _unmet_routes(file: CaseFile, case: Case, runs: Runs, until: int) -> Iterator[Unmet]:
+    if case.exp_routes is None:
+        return
+    came = routed_lines(routed(case, file.routing, runs, START, until), START)
+    if difference := _difference(expected_lines(case.exp_routes), came):
+        yield ("exp_routes",), "routes", difference
 
 
 def _difference(expected: Iterable[str], came: Iterable[str]) -> list[str]:

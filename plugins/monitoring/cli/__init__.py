@@ -17,6 +17,8 @@ from monitoring.cli.policy import policy
 from monitoring.cli.receiver import receiver
 from monitoring.cli.replay import replay
 from monitoring.cli.report import report
+from monitoring.cli.routing import routing
+from monitoring.cli.silence import silence
 from userdb.errors import MonitoringError
 
 __all__ = ["app", "main"]
@@ -31,6 +33,8 @@ for command in (collect, analyse, run, replay, backtest, status, watch, report, 
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")
 app.add_typer(policy, name="policy")
+app.add_typer(routing, name="routing")
+app.add_typer(silence, name="silence")
 app.add_typer(receiver, name="receiver")
 app.add_typer(deliveries, name="deliveries")
 

@@ -133,6 +133,7 @@ def print_analysis(report: AnalysisReport) -> bool:
         console.print(
             f"notifications: {told.receivers} receivers, {told.decided} new messages, "
             f"{told.sent} sent, {told.pending} pending, {told.dead} given up"
+            + (f", {told.held} alerts held back" if told.held else "")
             + (f"; {told.message}" if told.message else ""),
             highlight=False,
         )

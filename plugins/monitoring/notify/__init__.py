@@ -6,17 +6,17 @@
 
 from monitoring.notify.definition import Receiver
 from monitoring.notify.delivery import DeliveryReport, deliver
-from monitoring.notify.difference import Grouping
 from monitoring.notify.receivers import Receivers, load_receivers
+from monitoring.notify.routing.tree import Routing
 from monitoring.notify.run import NotifyReport, notify
 from monitoring.notify.sending import Sending, send_alert
 
 __all__ = [
     "DeliveryReport",
-    "Grouping",
     "NotifyReport",
     "Receiver",
     "Receivers",
+    "Routing",
     "Sending",
     "deliver",
     "load_receivers",

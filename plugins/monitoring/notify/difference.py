@@ -9,26 +9,19 @@ often it is asked, the receiver ends up knowing what is true.
   with the annotation ``retracted``.
 - An episode that was not told and ended within the last hour is told: firing, then resolved.
 - While an alert flaps it is told once, firing; its end is told when it has calmed down.
+- What the receiver is not to hear of (silenced, inhibited, muted; not escalated to it) begins no
+  message; but whoever was told firing is told resolved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
-from typing import Any
 
-from monitoring.notify.payload import (
-    RETRACTED,
-    AlertPayload,
-    Group,
-    Status,
-    firing_alert,
-    parse_time,
-    resolved_alert,
-)
-from monitoring.notify.present import Episode, Present, Reference
+from monitoring.notify.episode import Episode, Present, Reference
+from monitoring.notify.payload import AlertPayload, parse_time
+from monitoring.notify.told import Told
 
 #: What was told resolved is remembered for so long, so that it is not told again.
 _REMEMBERED = timedelta(hours=24)
@@ -36,61 +29,27 @@ _NONE = timedelta(0)
 #: The annotation of what is told of a flapping alert.
 FLAPPING = "flapping"
 
+Labels = Mapping[str, str]
+
 
 @dataclass(frozen=True)
-class Grouping:
-    """Which alerts are told together, and how long they must have fired.
+class Hearing:
+    """What a receiver is to hear of a group, and how.
 
     Attributes:
-        by: label names; alerts that agree in them make a group.
-        wait: an episode is told if it fired for at least so long, in event time.
+        wait: a group begins when its oldest alert has fired for so long, in event time; an
+            episode that is over is told if it lasted so long.
+        begun: the group has begun: what joins it does not wait.
+        may_begin: whether an episode that was not told may be.
+        is_quiet: whether an alert with these labels is suppressed now: it is left out of lists.
+        send_resolved: whether it wants to know of ends.
     """
 
-    by: tuple[str, ...] = ("alertname",)
-    wait: timedelta = timedelta(0)
-
-    def group(self, labels: Mapping[str, str]) -> Group:
-        return Group({name: labels[name] for name in self.by if name in labels})
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a receiver was last told of one alert; ``alert`` is the payload last sent."""
-
-    status: Status
-    episode: str
-    alert: AlertPayload
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Told:
-        return cls(data["status"], data["episode"], data["alert"])
-
-    def as_json(self) -> dict[str, Any]:
-        return {"status": self.status, "episode": self.episode, "alert": self.alert}
-
-    @property
-    def policy(self) -> str:
-        return self.alert["labels"]["alertname"]
-
-    @property
-    def reference(self) -> Reference:
-        return Reference(self.episode, self.policy, parse_time(self.alert["startsAt"]))
-
-    @property
-    def over_at(self) -> datetime:
-        """Event time at which what was told was over; a retracted alert never went on."""
-        ended = RETRACTED not in self.alert["annotations"]
-        return parse_time(self.alert["endsAt" if ended else "startsAt"])
-
-    def precedes(self, episode: Episode) -> bool:
-        """Whether what was told was over when ``episode``, another one, began."""
-        if self.status == "firing" or self.episode == episode.id:
-            return False
-        return episode.fired_at >= self.over_at
-
-    def resolved(self, at: datetime, *, retracted: bool = False) -> Told:
-        alert = resolved_alert(self.alert, at, retracted=retracted)
-        return replace(self, status="resolved", alert=alert)
+    wait: timedelta = _NONE
+    begun: bool = False
+    may_begin: Callable[[Episode], bool] = lambda _: True
+    is_quiet: Callable[[Labels], bool] = lambda _: False
+    send_resolved: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,10 +63,9 @@ class Difference:
 def difference(
     told: Mapping[str, Told],
     present: Present,
+    hearing: Hearing,
     *,
     now: datetime,
-    grouping: Grouping,
-    send_resolved: bool = True,
     external_url: str = "",
 ) -> Difference:
     """What a receiver must be told of one group.
@@ -119,16 +77,18 @@ def difference(
     """
     known = dict(told)
     news: dict[str, list[Told]] = {}
+    ages = (present.reached[one.policy] - one.fired_at for one in present.firing.values())
+    ready = hearing.begun or any(max(age, _NONE) >= hearing.wait for age in ages)
     for mark in sorted({*told, *present.firing, *present.ended}):
         last = told.get(mark)
         if last is not None and last.policy not in present.fresh:
             continue
-        rekeyed, steps = _steps(mark, last, present, now, grouping.wait, external_url)
+        rekeyed, steps = _Alert(mark, present, hearing, ready, now, external_url).steps(last)
         if steps:
             news[mark] = steps
         elif rekeyed is not None:
             known[mark] = rekeyed
-    messages = tuple(_messages(known, news, send_resolved=send_resolved))
+    messages = tuple(_messages(known, news, hearing))
     if known != told:
         known = {
             mark: one
@@ -138,75 +98,85 @@ def difference(
     return Difference(messages, known)
 
 
-def _steps(
-    mark: str,
-    last: Told | None,
-    present: Present,
-    now: datetime,
-    wait: timedelta,
-    external_url: str,
-) -> tuple[Told | None, list[Told]]:
-    """One alert's news in order; and what was told, under the episode that it now is."""
-    firing = present.firing.get(mark)
-    steps: list[Told] = []
-    if mark in present.flapping:
-        newest = firing or next(reversed(present.ended.get(mark, ())), None)
+@dataclass(frozen=True)
+class _Alert:
+    """One alert of the group, and what it is looked at with."""
+
+    mark: str
+    present: Present
+    hearing: Hearing
+    ready: bool
+    now: datetime
+    external_url: str
+
+    def steps(self, last: Told | None) -> tuple[Told | None, list[Told]]:
+        """Its news in order; and what was told, under the episode that it now is."""
+        firing = self.present.firing.get(self.mark)
+        ended = self.present.ended.get(self.mark, ())
+        if self.mark in self.present.flapping:
+            return self._flaps(last, firing or next(reversed(ended), None))
+        steps: list[Told] = []
+        if last is not None and last.status == "firing":
+            last, is_news = self._goes_on(last, firing)
+            if is_news:
+                steps.append(last)
+        for one in ended:
+            if self._is_untold(last, one):
+                assert one.resolved_at is not None
+                began = self._tell(one)
+                last = began.resolved(one.resolved_at)
+                steps += [began, last]
+        is_told = last is not None and last.status == "firing"
+        if firing and not is_told and self.ready and self.hearing.may_begin(firing):
+            last = self._tell(firing)
+            steps.append(last)
+        return last, steps
+
+    def _flaps(self, last: Told | None, newest: Episode | None) -> tuple[Told | None, list[Told]]:
         if newest is None:
             return last, []
         if last is not None and last.status == "firing":
             return replace(last, episode=newest.id), []
-        if last is None or last.precedes(newest):
-            steps.append(_told(newest, external_url, {FLAPPING: "it opens and resolves often"}))
-        return last, steps
+        if (last is None or last.precedes(newest)) and self.hearing.may_begin(newest):
+            told = self._tell(newest, {FLAPPING: "it opens and resolves often"})
+            return last, [told]
+        return last, []
 
-    def tell(one: Told) -> Told:
-        steps.append(one)
-        return one
-
-    if last is not None and last.status == "firing":
-        episode = present.standing.get(last.episode) or _heir(mark, last, present, firing)
+    def _goes_on(self, last: Told, firing: Episode | None) -> tuple[Told, bool]:
+        """What became of an alert that was told firing, and whether that is news."""
+        episode = self.present.standing.get(last.episode) or self._heir(last, firing)
         if episode is None:
-            last = tell(last.resolved(now, retracted=True))
-        else:
-            last = replace(last, episode=episode.id)
-            if episode.resolved_at is not None:
-                last = tell(last.resolved(episode.resolved_at))
-            elif firing is None or firing.id != episode.id:
-                last = tell(last.resolved(now))
-    for one in present.ended.get(mark, ()):
+            return last.resolved(self.now, retracted=True), True
+        last = replace(last, episode=episode.id)
+        if episode.resolved_at is not None:
+            return last.resolved(episode.resolved_at), True
+        if firing is None or firing.id != episode.id:
+            return last.resolved(self.now), True
+        return last, False
+
+    def _heir(self, told: Told, firing: Episode | None) -> Episode | None:
+        """The episode that stands where the told one, which doesn't hold any more, stood."""
+        since = parse_time(told.alert["startsAt"])
+        for one in self.present.heirs.get(self.mark, ()):
+            if one.resolved_at is not None and one.resolved_at > since:
+                return one
+        return firing
+
+    def _is_untold(self, last: Told | None, one: Episode) -> bool:
+        """Whether an episode that is over is still to be told."""
         assert one.resolved_at is not None
-        if one.resolved_at - one.fired_at >= wait and (last is None or last.precedes(one)):
-            last = tell(_told(one, external_url))
-            last = tell(last.resolved(one.resolved_at))
-    if (
-        firing is not None
-        and (last is None or last.status == "resolved")
-        and max(present.reached[firing.policy] - firing.fired_at, _NONE) >= wait
-    ):
-        last = tell(_told(firing, external_url))
-    return last, steps
+        return (
+            one.resolved_at - one.fired_at >= self.hearing.wait
+            and (last is None or last.precedes(one))
+            and self.hearing.may_begin(one)
+        )
 
-
-def _heir(mark: str, told: Told, present: Present, firing: Episode | None) -> Episode | None:
-    """The episode that stands where the told one, which doesn't hold any more, stood."""
-    since = parse_time(told.alert["startsAt"])
-    for one in present.heirs.get(mark, ()):
-        if one.resolved_at is not None and one.resolved_at > since:
-            return one
-    return firing
-
-
-def _told(
-    episode: Episode, external_url: str, besides: Mapping[str, str] = MappingProxyType({})
-) -> Told:
-    link = f"{external_url}/monitoring/alerts/{episode.id}/history" if external_url else ""
-    annotations = {**episode.annotations, **besides}
-    alert = firing_alert(episode.labels, annotations, episode.fired_at, link)
-    return Told("firing", episode.id, alert)
+    def _tell(self, episode: Episode, besides: Labels | None = None) -> Told:
+        return Told.firing(episode, self.now, self.external_url, besides or {})
 
 
 def _messages(
-    known: dict[str, Told], news: Mapping[str, Sequence[Told]], *, send_resolved: bool
+    known: dict[str, Told], news: Mapping[str, Sequence[Told]], hearing: Hearing
 ) -> Iterator[tuple[AlertPayload, ...]]:
     """Message after message, each alert's next step in it; ``known`` follows.
 
@@ -216,15 +186,23 @@ def _messages(
     for number in range(max((len(steps) for steps in news.values()), default=0)):
         changed = {mark: steps[number] for mark, steps in news.items() if number < len(steps)}
         known.update(changed)
-        if not send_resolved:
+        if not hearing.send_resolved:
             changed = {mark: one for mark, one in changed.items() if one.status == "firing"}
         if changed:
-            others = {
-                mark: one
-                for mark, one in known.items()
-                if one.status == "firing" and mark not in changed
-            }
-            yield (*_sorted(changed), *_sorted(others))
+            others = {mark: one for mark, one in known.items() if mark not in changed}
+            yield (*_sorted(changed), *firing_alerts(others, hearing.is_quiet))
+
+
+def firing_alerts(
+    told: Mapping[str, Told], is_quiet: Callable[[Labels], bool]
+) -> tuple[AlertPayload, ...]:
+    """The alerts that were told firing and are not suppressed now."""
+    listed = {
+        mark: one
+        for mark, one in told.items()
+        if one.status == "firing" and not is_quiet(one.alert["labels"])
+    }
+    return tuple(_sorted(listed))
 
 
 def _sorted(told: Mapping[str, Told]) -> list[AlertPayload]:

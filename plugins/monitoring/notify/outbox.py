@@ -20,6 +20,8 @@ from userdb.models import Delivery, DeliveryAttempt
 
 PENDING, SENDING, SENT, DEAD = "pending", "sending", "sent", "dead"
 _UNFINISHED = (PENDING, SENDING)
+#: Kinds of deliveries: a group's alerts, and what a receiver's limit held back.
+ALERTS, DIGEST = "alerts", "digest"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ def enqueue(
     payloads: Sequence[dict[str, Any]],
     now: datetime,
     context: Mapping[str, Any] | None = None,
+    *,
+    kind: str = ALERTS,
 ) -> list[str]:
     """Add messages behind those of their group, which the caller has locked; returns their ids.
 
@@ -77,7 +81,7 @@ def enqueue(
             "sequence": number,
             "status": PENDING,
             "payload": payload,
-            "kind": "alerts",
+            "kind": kind,
             "context": {
                 alert["fingerprint"]: (context or {})[alert["fingerprint"]]
                 for alert in payload["alerts"]
@@ -242,3 +246,17 @@ def unfinished(connection: Connection, receivers: Sequence[str]) -> dict[str, in
         .group_by(Delivery.receiver)
     )
     return {row.receiver: row.number for row in rows}
+
+
+def created_since(connection: Connection, receiver: str, since: datetime) -> int:
+    """How many messages to ``receiver`` were put into the outbox after ``since``."""
+    query = select(func.count()).where(Delivery.receiver == receiver, Delivery.created_at > since)
+    return int(connection.scalar(query) or 0)
+
+
+def unfinished_kinds(connection: Connection, receiver: str) -> set[str]:
+    """The kinds of the messages that wait to be delivered to ``receiver``."""
+    query = select(Delivery.kind).where(
+        Delivery.receiver == receiver, Delivery.status.in_(_UNFINISHED)
+    )
+    return set(connection.scalars(query.distinct()))

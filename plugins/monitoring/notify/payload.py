@@ -54,18 +54,20 @@ class Payload(TypedDict):
 
 @dataclass(frozen=True)
 class Group:
-    """Alerts that a receiver is told in one message: those that agree in ``labels``."""
+    """Alerts that a receiver is told in one message: those of a route that agree in ``labels``."""
 
     labels: Mapping[str, str]
+    #: of the route
+    route: str = "{}"
 
     @property
     def key(self) -> str:
-        """As Alertmanager writes it: ``{}:{alertname="X"}``."""
+        """As Alertmanager writes it: ``{}/{severity="critical"}:{alertname="X"}``."""
         inner = ", ".join(
             f"{name}={json.dumps(value, ensure_ascii=False)}"
             for name, value in sorted(self.labels.items())
         )
-        return f"{{}}:{{{inner}}}"
+        return f"{self.route}:{{{inner}}}"
 
     @property
     def stored_key(self) -> str:

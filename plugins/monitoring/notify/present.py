@@ -8,8 +8,7 @@ once, before the fold has taken that in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,71 +16,16 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.engine import Row
 
 from monitoring.alerts.overlay import RESOLVED_BY_HAND
+from monitoring.notify.episode import TOLD_LATE, Episode, Present, Reference
 from monitoring.notify.payload import fingerprint
 from monitoring.policy.versions import current_policies
 from userdb.models import Alert, PolicyState
 from userdb.times import from_minute
 
-#: An episode that ended longer ago and was never told is history.
-TOLD_LATE = timedelta(hours=1)
 _DEFAULT_PRESENT = timedelta(minutes=15)
 _BATCH = 5000
-
-
-@dataclass(frozen=True)
-class Episode:
-    """An episode that fired and holds now; ``labels`` are those that receivers get."""
-
-    id: str
-    policy: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    fired_at: datetime
-    #: None while it fires
-    resolved_at: datetime | None
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Reference:
-    """An episode that a receiver believes to be firing."""
-
-    episode: str
-    policy: str
-    since: datetime
-
-
-@dataclass(frozen=True)
-class Present:
-    """What is true now. Mappings by fingerprint, unless said otherwise; lists oldest first.
-
-    Attributes:
-        fresh: policies whose state is known; all below is about these alone.
-        reached: policy → event time up to which its state is known.
-        firing: what fires.
-        ended: what ended within ``TOLD_LATE``.
-        standing: by episode id, the referred episodes that hold, ended ones too.
-        heirs: of referred episodes that don't hold: those that ended after they had begun.
-        stale: policies whose state is too old to tell anybody.
-        flapping: fingerprints of the alerts that flap.
-    """
-
-    fresh: frozenset[str]
-    reached: Mapping[str, datetime]
-    firing: Mapping[str, Episode]
-    ended: Mapping[str, Sequence[Episode]]
-    standing: Mapping[str, Episode]
-    heirs: Mapping[str, Sequence[Episode]] = field(default_factory=dict)
-    stale: frozenset[str] = frozenset()
-    flapping: frozenset[str] = frozenset()
-
-    def only(self, marks: Callable[[Mapping[str, str]], bool]) -> Present:
-        """The part whose alerts' labels ``marks`` accepts."""
-        return replace(
-            self,
-            firing={mark: one for mark, one in self.firing.items() if marks(one.labels)},
-            ended={mark: some for mark, some in self.ended.items() if marks(some[0].labels)},
-        )
+#: Of more series all of their policies are read.
+_MOST_SERIES = 500
 
 
 def read_present(
@@ -90,26 +34,29 @@ def read_present(
     now: datetime,
     references: Sequence[Reference] = (),
     policies: Iterable[str] | None = None,
+    series: Collection[int] | None = None,
 ) -> Present:
     """Read the present state.
 
     Args:
         references: episodes that someone believes to be firing.
         policies: only these; None for all.
+        series: at least those of these and of the references; None for all.
     """
     wanted = None if policies is None else frozenset(policies)
+    some = _of_series(connection, series, references)
     reached, stale = _freshness(connection, now, wanted)
     fresh = frozenset(reached)
     firing = {
         one.fingerprint: one
         for one in _episodes(
-            connection, fresh, wanted, Alert.state == "firing", RESOLVED_BY_HAND.is_(None)
+            connection, fresh, wanted, Alert.state == "firing", RESOLVED_BY_HAND.is_(None), *some
         )
         if reached[one.policy] is not None
     }
-    ended = _ended(connection, fresh, wanted, now - TOLD_LATE)
+    ended = _ended(connection, fresh, wanted, now - TOLD_LATE, some)
     flapping = _episodes(
-        connection, fresh, wanted, Alert.flapping_at.is_not(None), Alert.calm_at.is_(None)
+        connection, fresh, wanted, Alert.flapping_at.is_not(None), Alert.calm_at.is_(None), *some
     )
     standing = _standing(connection, fresh, {one.episode for one in references})
     lost = [one for one in references if one.episode not in standing and one.policy in fresh]
@@ -120,6 +67,7 @@ def read_present(
             fresh,
             frozenset(one.policy for one in lost),
             min(one.since for one in lost),
+            some,
         )
     return Present(
         fresh=fresh,
@@ -131,6 +79,17 @@ def read_present(
         stale=stale,
         flapping=frozenset(one.fingerprint for one in flapping),
     )
+
+
+def _of_series(
+    connection: Connection, series: Collection[int] | None, references: Sequence[Reference]
+) -> list[ColumnElement[bool]]:
+    """The condition that an alert is of these series or of the references'; none for all."""
+    if series is None or len(series) + len(references) > _MOST_SERIES:
+        return []
+    referred = select(Alert.series_id).where(Alert.id.in_([one.episode for one in references]))
+    wanted = {*series, *(connection.scalars(referred) if references else ())}
+    return [Alert.series_id.in_(sorted(wanted))]
 
 
 def _freshness(
@@ -162,14 +121,15 @@ def _ended(
     fresh: frozenset[str],
     wanted: frozenset[str] | None,
     after: datetime,
+    some: Sequence[ColumnElement[bool]],
 ) -> list[Episode]:
     """Episodes that ended after ``after``, oldest first."""
     # two queries: the first finds its rows by an index, the second among the few that fire
     recent = (Alert.state == "resolved", Alert.resolved_at > after)
     by_hand = (Alert.state == "firing", after < RESOLVED_BY_HAND)
     found = [
-        *_episodes(connection, fresh, wanted, *recent),
-        *_episodes(connection, fresh, wanted, *by_hand),
+        *_episodes(connection, fresh, wanted, *recent, *some),
+        *_episodes(connection, fresh, wanted, *by_hand, *some),
     ]
     return sorted(found, key=lambda one: (one.fired_at, one.id))
 
@@ -184,6 +144,7 @@ def _episodes(
     query = select(
         Alert.id,
         Alert.policy,
+        Alert.series_id,
         Alert.labels,
         Alert.severity,
         Alert.annotations,
@@ -215,6 +176,7 @@ def _episode(row: Row[*tuple[Any, ...]]) -> Episode:
         fired_at=row.fired_at,
         resolved_at=row.resolved_at,
         fingerprint=fingerprint(labels),
+        series_id=row.series_id,
     )
 
 

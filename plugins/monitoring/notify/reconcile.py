@@ -8,35 +8,50 @@ the next run does the same; and two runs at once insert a message once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection
 
+from monitoring.alerts.acts import acts_of, is_acknowledged
+from monitoring.alerts.silences import read_silences
+from monitoring.notify import groups, outbox
 from monitoring.notify.context import read_context
 from monitoring.notify.definition import Receiver
-from monitoring.notify.difference import Difference, Grouping, Told, difference, references
-from monitoring.notify.outbox import enqueue
-from monitoring.notify.payload import Group, message
-from monitoring.notify.present import Present, read_present
+from monitoring.notify.difference import references
+from monitoring.notify.episode import TOLD_LATE, Episode, Present
+from monitoring.notify.payload import AlertPayload, Group, message
+from monitoring.notify.present import read_present
+from monitoring.notify.receiver_spec import RateLimit
+from monitoring.notify.routing.decision import Decision, GroupState
+from monitoring.notify.routing.digest import DIGEST, Allowance, digest, within_limit
+from monitoring.notify.routing.plan import Target, members, plan
+from monitoring.notify.routing.suppression import Suppression
+from monitoring.notify.routing.tree import Routing
+from monitoring.notify.told import Told
 from userdb.errors import UserdbUnavailable
-from userdb.models import NotificationGroup
 from userdb.store import Store
 
 log = logging.getLogger(__name__)
 
-_BY_POLICY = Grouping()
-_Told = Mapping[str, Told]
+_EVERYONE = Routing()
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What was decided: ids of new deliveries, stale policies, errors by receiver and group."""
+    """What was decided.
+
+    Attributes:
+        deliveries: ids of new messages.
+        held: alerts that a receiver's limit holds back.
+        stale: policies whose state is too old to tell anybody.
+        errors: by receiver and group.
+    """
 
     deliveries: tuple[str, ...] = ()
+    held: int = 0
     stale: tuple[str, ...] = ()
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -46,165 +61,191 @@ def reconcile(
     receivers: Sequence[Receiver],
     *,
     now: datetime,
-    grouping: Grouping = _BY_POLICY,
+    routing: Routing = _EVERYONE,
     external_url: str = "",
 ) -> Decided:
     """Insert the deliveries that each receiver needs to know what is true now.
 
     Doing it again inserts nothing. A group that fails is in the errors; the others go on.
     """
+    by_name = {one.name: one for one in receivers}
     with store.read() as connection:
-        known = _read_told(connection, [one.name for one in receivers])
+        stored = groups.read_groups(connection, list(by_name))
         present = read_present(
             connection,
             now=now,
-            references=[one for told in known.values() for one in references(told)],
+            references=[one for kept in stored.values() for one in references(kept.state.told)],
         )
+        silences = read_silences(connection, since=now - TOLD_LATE)
+        targets = list(
+            plan(
+                routing,
+                list(by_name),
+                stored,
+                present,
+                lambda episode: is_acknowledged(acts_of(connection, episode)),
+                now=now,
+            )
+        )
+    work = _Work(
+        routing, Suppression(silences, routing.inhibit_rules, present, now), now, external_url
+    )
     found: list[str] = []
     errors: dict[str, str] = {}
-    for receiver in receivers:
-        for group in _groups(receiver, known, present, grouping):
-            told = known.get((receiver.name, group.stored_key), {})
-            # without the lock: most groups have no news, and need none
-            if _of_group(receiver, group, told, present, now, grouping, external_url).told == told:
-                continue
-            work = partial(
-                _reconcile_group,
-                receiver=receiver,
-                group=group,
-                policies=_policies(group, present, grouping),
-                now=now,
-                grouping=grouping,
-                external_url=external_url,
+
+    def write(name: str, what: str, step: partial[list[str]]) -> bool:
+        try:
+            made = store.write(step)
+            found.extend(made)
+            return bool(made)
+        except UserdbUnavailable:
+            raise
+        except Exception as error:
+            log.exception("receiver %s, %s: not reconciled", name, what)
+            errors[f"{name} {what}"] = f"{type(error).__name__}: {error}"
+            return False
+
+    for target in targets:
+        kept = stored.get(target.key)
+        state = GroupState() if kept is None else kept.state
+        receiver = by_name[target.receiver]
+        # without the lock: most groups have no news, and need none
+        if work.decide(target, receiver, state, present).state == state:
+            continue
+        step = partial(
+            work.reconcile_group,
+            receiver=receiver,
+            target=target,
+            about=_episodes(target, present),
+        )
+        write(target.receiver, f"group {target.group.key}", step)
+    waiting = 0
+    # last, so that a digest tells what was held back just now too
+    for name in sorted(name for name in by_name if name in routing.limits):
+        with store.read() as connection:
+            held = groups.read_held(connection, name)
+        if held:
+            sent = write(name, "digest", partial(work.send_digest, receiver=by_name[name]))
+            waiting += 0 if sent else len(held)
+    return Decided(tuple(found), waiting, tuple(sorted(present.stale)), errors)
+
+
+def _episodes(target: Target, present: Present) -> list[Episode]:
+    """What fires of a group's alerts, and what ended lately."""
+    part = present.only(target.marks)
+    return [*part.firing.values(), *(one for some in part.ended.values() for one in some)]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all groups are decided with. Its methods write, each in a transaction of its own."""
+
+    routing: Routing
+    suppression: Suppression
+    now: datetime
+    external_url: str
+
+    def decide(
+        self, target: Target, receiver: Receiver, state: GroupState, present: Present
+    ) -> Decision:
+        return target.decide(
+            state,
+            present,
+            self.suppression,
+            now=self.now,
+            send_resolved=receiver.send_resolved,
+            external_url=self.external_url,
+        )
+
+    def reconcile_group(
+        self,
+        connection: Connection,
+        *,
+        receiver: Receiver,
+        target: Target,
+        about: Sequence[Episode],
+    ) -> list[str]:
+        """Compare, under the lock, and insert the messages; returns their ids.
+
+        Args:
+            about: the group's alerts when it was planned. Only their series are read again: what
+                joins the group meanwhile is seen by the next reconcile.
+        """
+        limit = self.routing.limits.get(receiver.name)
+        held = {} if limit is None else groups.lock_held(connection, receiver.name, self.now)
+        state = groups.lock_group(connection, receiver.name, target.group, self.now)
+        present = read_present(
+            connection,
+            now=self.now,
+            references=references(state.told),
+            policies={one.policy for one in about} | {one.policy for one in state.told.values()},
+            series={one.series_id for one in about},
+        )
+        if target.route is not None:
+            marks = members(target.route, target.group, self.routing, present)
+            target = target.with_marks(marks)
+        decision = self.decide(target, receiver, state, present)
+        if decision.state == state:
+            return []
+        groups.store_group(connection, receiver.name, target.group, decision.state, self.now)
+        messages = decision.messages
+        if limit is not None:
+            allowance = self._allowance(connection, receiver, limit, held)
+            messages, new = within_limit(held, state.told, decision, allowance)
+            if new != held:
+                groups.store_held(connection, receiver.name, new, self.now)
+        return self._insert(connection, receiver, target.group, messages, decision.state.told)
+
+    def send_digest(self, connection: Connection, *, receiver: Receiver) -> list[str]:
+        """Insert the digest of what is held back, if the limit allows one; returns its id."""
+        held = groups.lock_held(connection, receiver.name, self.now)
+        limit = self.routing.limits[receiver.name]
+        if not held or not self._allowance(connection, receiver, limit, held).allows_digest():
+            return []
+        groups.store_held(connection, receiver.name, {}, self.now)
+        return self._insert(
+            connection, receiver, DIGEST, [digest(held.values())], held, kind=outbox.DIGEST
+        )
+
+    def _allowance(
+        self,
+        connection: Connection,
+        receiver: Receiver,
+        limit: RateLimit,
+        held: Mapping[str, Told],
+    ) -> Allowance:
+        used = outbox.created_since(connection, receiver.name, self.now - limit.per)
+        unfinished = outbox.unfinished_kinds(connection, receiver.name)
+        return Allowance(
+            left=limit.messages - used,
+            is_waiting=bool(held) or outbox.DIGEST in unfinished,
+            is_clear=not unfinished,
+        )
+
+    def _insert(
+        self,
+        connection: Connection,
+        receiver: Receiver,
+        group: Group,
+        messages: Sequence[Sequence[AlertPayload]],
+        told: Mapping[str, Told],
+        kind: str = outbox.ALERTS,
+    ) -> list[str]:
+        payloads = [
+            dict(
+                message(
+                    receiver.name,
+                    group,
+                    alerts,
+                    external_url=self.external_url,
+                    max_alerts=receiver.max_alerts,
+                )
             )
-            try:
-                found += store.write(work)
-            except UserdbUnavailable:
-                raise
-            except Exception as error:
-                log.exception("receiver %s, group %s: not reconciled", receiver.name, group.key)
-                errors[f"{receiver.name} {group.key}"] = f"{type(error).__name__}: {error}"
-    return Decided(tuple(found), tuple(sorted(present.stale)), errors)
-
-
-def _read_told(connection: Connection, receivers: Sequence[str]) -> dict[tuple[str, str], _Told]:
-    rows = connection.execute(
-        select(NotificationGroup.receiver, NotificationGroup.group_key, NotificationGroup.told)
-        .where(NotificationGroup.receiver.in_(receivers))
-        .order_by(NotificationGroup.receiver, NotificationGroup.group_key)
-    )
-    return {(row.receiver, row.group_key): _told(row.told) for row in rows}
-
-
-def _told(data: Mapping[str, Any]) -> dict[str, Told]:
-    return {mark: Told.from_json(one) for mark, one in data.items()}
-
-
-def _groups(
-    receiver: Receiver,
-    known: Mapping[tuple[str, str], _Told],
-    present: Present,
-    grouping: Grouping,
-) -> list[Group]:
-    """The groups that may have news for ``receiver``, in a fixed order."""
-    labels: list[Mapping[str, str]] = [one.labels for one in present.firing.values()]
-    labels += [some[0].labels for some in present.ended.values()]
-    for (name, _), told in known.items():
-        if name == receiver.name:
-            labels += [one.alert["labels"] for one in told.values() if one.status == "firing"]
-    groups = {group.key: group for group in map(grouping.group, labels)}
-    return [groups[key] for key in sorted(groups)]
-
-
-def _policies(group: Group, present: Present, grouping: Grouping) -> frozenset[str]:
-    part = _part(group, present, grouping)
-    ended = [some[0] for some in part.ended.values()]
-    return frozenset(one.policy for one in (*part.firing.values(), *ended))
-
-
-def _part(group: Group, present: Present, grouping: Grouping) -> Present:
-    return present.only(lambda labels: grouping.group(labels) == group)
-
-
-def _of_group(
-    receiver: Receiver,
-    group: Group,
-    told: _Told,
-    present: Present,
-    now: datetime,
-    grouping: Grouping,
-    external_url: str,
-) -> Difference:
-    return difference(
-        told,
-        _part(group, present, grouping),
-        now=now,
-        grouping=grouping,
-        send_resolved=receiver.send_resolved,
-        external_url=external_url,
-    )
-
-
-def _reconcile_group(
-    connection: Connection,
-    *,
-    receiver: Receiver,
-    group: Group,
-    policies: Iterable[str],
-    now: datetime,
-    grouping: Grouping,
-    external_url: str,
-) -> list[str]:
-    told = _lock(connection, receiver.name, group.stored_key, now)
-    present = read_present(
-        connection,
-        now=now,
-        references=references(told),
-        policies={*policies, *(one.policy for one in told.values())},
-    )
-    found = _of_group(receiver, group, told, present, now, grouping, external_url)
-    if found.told == told:
-        return []
-    connection.execute(
-        update(NotificationGroup)
-        .where(
-            NotificationGroup.receiver == receiver.name,
-            NotificationGroup.group_key == group.stored_key,
+            for alerts in messages
+        ]
+        context = read_context(
+            connection, messages, {mark: one.episode for mark, one in told.items()}
         )
-        .values(told={mark: one.as_json() for mark, one in found.told.items()}, updated_at=now)
-    )
-    payloads = [
-        dict(
-            message(
-                receiver.name,
-                group,
-                alerts,
-                external_url=external_url,
-                max_alerts=receiver.max_alerts,
-            )
+        return outbox.enqueue(
+            connection, receiver.name, group.stored_key, payloads, self.now, context, kind=kind
         )
-        for alerts in found.messages
-    ]
-    context = read_context(
-        connection, found.messages, {mark: one.episode for mark, one in found.told.items()}
-    )
-    return enqueue(connection, receiver.name, group.stored_key, payloads, now, context)
-
-
-def _lock(connection: Connection, receiver: str, key: str, now: datetime) -> dict[str, Told]:
-    """Lock the group's row, which is made where there is none; returns what was told."""
-    lock = (
-        select(NotificationGroup.told)
-        .where(NotificationGroup.receiver == receiver, NotificationGroup.group_key == key)
-        .with_for_update()
-    )
-    row = connection.execute(lock).one_or_none()
-    if row is None:
-        make = insert(NotificationGroup).prefix_with(
-            "OR IGNORE" if connection.dialect.name == "sqlite" else "IGNORE"
-        )
-        connection.execute(
-            make, [{"receiver": receiver, "group_key": key, "told": {}, "updated_at": now}]
-        )
-        row = connection.execute(lock).one()
-    return _told(row.told)

@@ -11,9 +11,10 @@ from typing import Any
 
 from monitoring.notify.definition import Receiver
 from monitoring.notify.delivery import Progress, deliver
-from monitoring.notify.difference import Grouping
 from monitoring.notify.receiver_file import configured_receivers
 from monitoring.notify.reconcile import reconcile
+from monitoring.notify.routing.loader import load_routing
+from monitoring.notify.routing.tree import Routing
 from monitoring.notify.sending import Clock
 from userdb.store import Store
 
@@ -29,17 +30,20 @@ class NotifyReport:
     Attributes:
         receivers: how many there are.
         decided: new messages.
+        held: alerts that a receiver's limit holds back; they come in a digest.
         sent: messages taken by their receivers, older ones included.
         dead: messages given up.
         failed_attempts: tries that failed, those of messages that were sent later included.
         pending: messages that a later call must deliver.
         stale: policies whose state is too old to tell anybody.
         message: what the reader should know, else empty.
-        errors: what went wrong, by receiver, receiver and group, connection or variable.
+        errors: what went wrong, by receiver, receiver and group, connection, variable, or field
+            of routing.yaml.
     """
 
     receivers: int = 0
     decided: int = 0
+    held: int = 0
     sent: int = 0
     dead: int = 0
     failed_attempts: int = 0
@@ -60,10 +64,13 @@ def notify(
     deadline_s: float = 60.0,
     clock: Clock | None = None,
     on_progress: Progress | None = None,
-    grouping: Grouping | None = None,
+    routing: Routing | None = None,
     external_url: str | None = None,
 ) -> NotifyReport:
     """Tell receivers what is true now and what they were not told yet.
+
+    To be called every minute, whether alerts changed or not: repeats, escalations, digests and the
+    ends of silences are decided here too. It costs three reads where there is no news.
 
     Without receivers nothing is done, and nothing is lost: one that is added later is told what
     fires then.
@@ -74,16 +81,21 @@ def notify(
         deadline_s: no try begins later than that.
         clock: where retries take the time from; default: it goes on from ``now``.
         on_progress: called with a line of text after each try, by several threads.
-        grouping: default: by policy.
+        routing: who is told of what; default: routing.yaml, see ``routing.loader``.
         external_url: of Airflow's web server, for links; default ``MONITORING_EXTERNAL_URL``.
     """
     errors: dict[str, str] = {}
+    if routing is None:
+        found = load_routing()
+        routing = found.routing
+        errors |= found.errors
     if receivers is None:
         loaded = configured_receivers()
         receivers = loaded.usable
         errors |= loaded.errors
-        for origin, why in loaded.errors.items():
-            log.error("receiver left out: %s: %s", origin, why)
+    errors |= _missing(routing, [one.name for one in receivers])
+    for origin, why in errors.items():
+        log.error("notifications: %s: %s", origin, why)
     if not receivers:
         log.warning(NO_RECEIVERS)
         return NotifyReport(message=NO_RECEIVERS, errors=errors)
@@ -93,7 +105,7 @@ def notify(
         store,
         receivers,
         now=now,
-        grouping=grouping or Grouping(),
+        routing=routing,
         external_url=external_url.rstrip("/"),
     )
     if decided.stale:
@@ -109,6 +121,7 @@ def notify(
     return NotifyReport(
         receivers=len(receivers),
         decided=len(decided.deliveries),
+        held=decided.held,
         sent=report.sent,
         dead=report.dead,
         failed_attempts=report.failed_attempts,
@@ -116,3 +129,13 @@ def notify(
         stale=decided.stale,
         errors=errors | decided.errors | report.errors,
     )
+
+
+def _missing(routing: Routing, receivers: Sequence[str]) -> dict[str, str]:
+    """What is to be said of receivers that routes name and that can't be used; by receiver."""
+    there = ", ".join(sorted(receivers)) or "none"
+    return {
+        f"route to {name}": f"the receiver {name!r}, which {', '.join(routes)} of routing.yaml "
+        f"names, is not set up, so those are not told by it; there are {there}"
+        for name, routes in routing.missing(receivers).items()
+    }

@@ -48,6 +48,8 @@ def policies_path() -> Path:
 def load_policies(path: Path | str | None = None, catalogue: Catalogue = CATALOGUE) -> Policies:
     """Read ``*.yaml`` and ``*.yml`` directly in the folder, or the one file, at ``path``.
 
+    ``routing.yaml`` in the folder is not one of them.
+
     Args:
         catalogue: where signals are looked up.
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
 
-from userdb.collation import exact_collation
+from userdb.migrations.steps import create_table
 from userdb.types import BigId, Blob, Float64, Json, LongText, UtcDateTime
 
 revision = "0001"
@@ -16,41 +14,8 @@ branch_labels = None
 depends_on = None
 
 
-def _options() -> dict[str, Any]:
-    collation = exact_collation(op.get_bind().dialect)
-    return {
-        f"{dialect}_{option}": value
-        for dialect in ("mysql", "mariadb")
-        for option, value in (
-            ("engine", "InnoDB"),
-            ("charset", "utf8mb4"),
-            ("collate", collation),
-        )
-    }
-
-
-def _create_table(
-    name: str,
-    *items: Any,
-    indexes: dict[str, list[str]] | None = None,
-    time_ordered: bool = False,
-) -> None:
-    # MySQL can't roll back a CREATE TABLE: what an interrupted run left is taken up. A table of
-    # somebody else's is not: creating ours fails then, and says why.
-    inspector = sa.inspect(op.get_bind())
-    columns = [item.name for item in items if isinstance(item, sa.Column)]
-    found = inspector.get_columns(name) if inspector.has_table(name) else []
-    if [column["name"] for column in found] != columns:
-        options: dict[str, Any] = {"sqlite_with_rowid": False} if time_ordered else {}
-        op.create_table(name, *items, **_options(), **options)
-    present = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(name)}
-    for index, indexed in (indexes or {}).items():
-        if index not in present:
-            op.create_index(index, name, indexed)
-
-
 def upgrade() -> None:
-    _create_table(
+    create_table(
         "alert",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("policy", sa.String(length=128), nullable=False),
@@ -76,7 +41,7 @@ def upgrade() -> None:
             "ix_alert_state_superseded_at": ["state", "superseded_at"],
         },
     )
-    _create_table(
+    create_table(
         "alert_transition",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
         sa.Column("alert_id", sa.String(length=32), nullable=False),
@@ -95,7 +60,7 @@ def upgrade() -> None:
             "ix_alert_transition_policy_at": ["policy", "at"],
         },
     )
-    _create_table(
+    create_table(
         "collection",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
         sa.Column("attempt", sa.String(length=32), nullable=False),
@@ -118,7 +83,7 @@ def upgrade() -> None:
             "ix_collection_collector_window_end": ["collector", "window_end"],
         },
     )
-    _create_table(
+    create_table(
         "container_sample",
         sa.Column("minute", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("series_id", sa.Integer(), autoincrement=False, nullable=False),
@@ -153,7 +118,7 @@ def upgrade() -> None:
         indexes={"ix_container_sample_series_id_minute": ["series_id", "minute"]},
         time_ordered=True,
     )
-    _create_table(
+    create_table(
         "delivery",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("receiver", sa.String(length=128), nullable=False),
@@ -176,7 +141,7 @@ def upgrade() -> None:
             "ix_delivery_status_next_attempt_at": ["status", "next_attempt_at"],
         },
     )
-    _create_table(
+    create_table(
         "delivery_attempt",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
         sa.Column("delivery_id", sa.String(length=32), nullable=False),
@@ -189,7 +154,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_delivery_attempt"),
         indexes={"ix_delivery_attempt_delivery_id": ["delivery_id"]},
     )
-    _create_table(
+    create_table(
         "dirty",
         sa.Column("token", sa.String(length=32), nullable=False),
         sa.Column("policy", sa.String(length=128), nullable=False),
@@ -198,7 +163,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token", name="pk_dirty"),
         indexes={"ix_dirty_policy": ["policy"]},
     )
-    _create_table(
+    create_table(
         "evaluation",
         sa.Column("policy", sa.String(length=128), nullable=False),
         sa.Column("last_minute", sa.Integer(), autoincrement=False, nullable=False),
@@ -206,7 +171,7 @@ def upgrade() -> None:
         sa.Column("state", Json, nullable=True),
         sa.PrimaryKeyConstraint("policy", "last_minute", name="pk_evaluation"),
     )
-    _create_table(
+    create_table(
         "event_minute",
         sa.Column("minute", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("series_id", sa.Integer(), autoincrement=False, nullable=False),
@@ -215,7 +180,7 @@ def upgrade() -> None:
         indexes={"ix_event_minute_series_id_minute": ["series_id", "minute"]},
         time_ordered=True,
     )
-    _create_table(
+    create_table(
         "monitor_event",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
         sa.Column("event_id", sa.String(length=64), nullable=False),
@@ -239,7 +204,7 @@ def upgrade() -> None:
             "ix_monitor_event_rolled_up": ["rolled_up", "occurred_at"],
         },
     )
-    _create_table(
+    create_table(
         "notification_group",
         sa.Column("receiver", sa.String(length=128), nullable=False),
         sa.Column("group_key", sa.String(length=255), nullable=False),
@@ -250,7 +215,7 @@ def upgrade() -> None:
         sa.Column("memo", Json, nullable=True),
         sa.PrimaryKeyConstraint("receiver", "group_key", name="pk_notification_group"),
     )
-    _create_table(
+    create_table(
         "operator_action",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
         sa.Column("policy", sa.String(length=128), nullable=False),
@@ -270,7 +235,7 @@ def upgrade() -> None:
             "ix_operator_action_policy_at": ["policy", "at"],
         },
     )
-    _create_table(
+    create_table(
         "policy_score",
         sa.Column("policy", sa.String(length=128), nullable=False),
         sa.Column("first_minute", sa.Integer(), autoincrement=False, nullable=False),
@@ -282,7 +247,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("policy", "first_minute", "series_id", name="pk_policy_score"),
         time_ordered=True,
     )
-    _create_table(
+    create_table(
         "policy_state",
         sa.Column("policy", sa.String(length=128), nullable=False),
         sa.Column("family", sa.String(length=16), nullable=False),
@@ -294,7 +259,7 @@ def upgrade() -> None:
         sa.Column("operands_to", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("policy", name="pk_policy_state"),
     )
-    _create_table(
+    create_table(
         "policy_version",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
         sa.Column("policy", sa.String(length=128), nullable=False),
@@ -305,7 +270,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_policy_version"),
         sa.UniqueConstraint("policy", "version", name="uq_policy_version_policy_version"),
     )
-    _create_table(
+    create_table(
         "request_log",
         sa.Column("occurred_at", UtcDateTime, nullable=False),
         sa.Column("file_id", sa.Integer(), autoincrement=False, nullable=False),
@@ -330,7 +295,7 @@ def upgrade() -> None:
         indexes={"ix_request_log_file_id_occurred_at": ["file_id", "occurred_at"]},
         time_ordered=True,
     )
-    _create_table(
+    create_table(
         "request_minute",
         sa.Column("minute", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("series_id", sa.Integer(), autoincrement=False, nullable=False),
@@ -366,13 +331,13 @@ def upgrade() -> None:
         },
         time_ordered=True,
     )
-    _create_table(
+    create_table(
         "retention_floor",
         sa.Column("family", sa.String(length=16), nullable=False),
         sa.Column("first_minute", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("family", name="pk_retention_floor"),
     )
-    _create_table(
+    create_table(
         "series",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("family", sa.String(length=16), nullable=False),
@@ -383,7 +348,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_series"),
         sa.UniqueConstraint("family", "fingerprint", name="uq_series_family_fingerprint"),
     )
-    _create_table(
+    create_table(
         "silence",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("matchers", Json, nullable=False),
@@ -398,7 +363,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_silence"),
         indexes={"ix_silence_ends_at": ["ends_at"]},
     )
-    _create_table(
+    create_table(
         "source_file",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("source", sa.String(length=255), nullable=False),
@@ -417,7 +382,7 @@ def upgrade() -> None:
         ),
     )
 
-    _create_table(
+    create_table(
         "version_override",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
         sa.Column("policy", sa.String(length=128), nullable=False),

@@ -1,0 +1,133 @@
+"""Silences in userdb: added, listed, expired. They are never deleted here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy.engine import Row
+
+from monitoring.alerts.matchers import Matcher, match_all
+from monitoring.alerts.silence import Silence
+from monitoring.alerts.time_intervals import TimeInterval
+from userdb.errors import AlertError
+from userdb.models import Silence as Stored
+from userdb.store import Store
+from userdb.times import require_aware
+
+_AUTHOR_LENGTH = 255
+
+
+def add_silence(
+    store: Store,
+    matchers: Sequence[Matcher],
+    *,
+    starts_at: datetime,
+    ends_at: datetime | None,
+    author: str,
+    comment: str,
+    now: datetime,
+    recurrence: TimeInterval | None = None,
+) -> Silence:
+    """Silence the alerts that match all of ``matchers``.
+
+    Raises:
+        AlertError: it would silence everything, never hold, or never end; or nobody says why.
+        NaiveDatetimeError: a time has no time zone.
+    """
+    require_aware(starts_at, "starts_at")
+    if match_all(matchers, {}):
+        raise AlertError(
+            "a silence must not match every alert: give at least one matcher that an alert "
+            'without labels fails, such as service="sim"'
+        )
+    if ends_at is None and recurrence is None:
+        raise AlertError("a silence has an end, unless it recurs; give one")
+    if ends_at is not None and require_aware(ends_at, "ends_at") <= max(starts_at, now):
+        raise AlertError(
+            f"the silence would end at {ends_at.isoformat()}, which is before it begins, or past"
+        )
+    for name, text in (("author", author), ("comment", comment)):
+        if not text.strip():
+            raise AlertError(
+                f"the silence's {name} is empty: others must know who silenced what, and why"
+            )
+    made = Silence(
+        id=uuid.uuid4().hex,
+        matchers=tuple(matchers),
+        starts_at=starts_at,
+        ends_at=ends_at,
+        author=author.strip()[:_AUTHOR_LENGTH],
+        comment=comment.strip(),
+        created_at=now,
+        recurrence=recurrence,
+    )
+    row = {
+        "id": made.id,
+        "matchers": [str(one) for one in made.matchers],
+        "starts_at": made.starts_at,
+        "ends_at": made.ends_at,
+        "recurrence": None
+        if recurrence is None
+        else recurrence.model_dump(mode="json", exclude_defaults=True),
+        "author": made.author,
+        "comment": made.comment,
+        "created_at": made.created_at,
+    }
+    store.write(lambda connection: connection.execute(insert(Stored), [row]))
+    return made
+
+
+def read_silences(connection: Connection, *, since: datetime | None = None) -> list[Silence]:
+    """Silences by start; those that were over by ``since`` are left out."""
+    query = select(Stored.__table__).order_by(Stored.starts_at, Stored.id)
+    if since is not None:
+        query = query.where(
+            or_(Stored.ends_at.is_(None), Stored.ends_at > since),
+            or_(Stored.expired_at.is_(None), Stored.expired_at > since),
+        )
+    return [_silence(row) for row in connection.execute(query)]
+
+
+def expire_silence(store: Store, silence_id: str, *, author: str, now: datetime) -> None:
+    """End a silence now. One that is over stays as it is.
+
+    Raises:
+        AlertError: there is no such silence.
+    """
+
+    def work(connection: Connection) -> None:
+        there = connection.scalar(select(Stored.id).where(Stored.id == silence_id))
+        if there is None:
+            raise AlertError(
+                f"there is no silence {silence_id}; `monitoring silence list --all` shows them"
+            )
+        connection.execute(
+            update(Stored)
+            .where(
+                Stored.id == silence_id,
+                Stored.expired_at.is_(None),
+                or_(Stored.ends_at.is_(None), Stored.ends_at > now),
+            )
+            .values(expired_at=now, expired_by=author[:_AUTHOR_LENGTH])
+        )
+
+    store.write(work)
+
+
+def _silence(row: Row[*tuple[Any, ...]]) -> Silence:
+    return Silence(
+        id=row.id,
+        matchers=tuple(Matcher.parse(text) for text in row.matchers),
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        author=row.author,
+        comment=row.comment,
+        created_at=row.created_at,
+        recurrence=None if row.recurrence is None else TimeInterval.model_validate(row.recurrence),
+        expired_at=row.expired_at,
+        expired_by=row.expired_by,
+    )

@@ -1,0 +1,124 @@
+"""Rows of ``notification_group``: what is remembered of each receiver's groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy.engine import Row
+
+from monitoring.notify.payload import Group
+from monitoring.notify.routing.decision import GroupState
+from monitoring.notify.routing.digest import DIGEST
+from monitoring.notify.routing.plan import Key, StoredGroup
+from monitoring.notify.told import Told
+from userdb.models import NotificationGroup
+
+_HELD = "held"
+
+
+def read_groups(connection: Connection, receivers: Sequence[str]) -> dict[Key, StoredGroup]:
+    """All that these receivers were told, by receiver and stored key."""
+    rows = connection.execute(
+        select(NotificationGroup.__table__)
+        .where(
+            NotificationGroup.receiver.in_(receivers),
+            NotificationGroup.group_key != DIGEST.stored_key,
+        )
+        .order_by(NotificationGroup.receiver, NotificationGroup.group_key)
+    )
+    return {
+        (row.receiver, row.group_key): StoredGroup(
+            Group(row.memo["labels"], row.memo["route"]), _state(row)
+        )
+        for row in rows
+    }
+
+
+def lock_group(connection: Connection, receiver: str, group: Group, now: datetime) -> GroupState:
+    """Lock a group's row, which is made where there is none; returns what is remembered."""
+    return _state(_lock(connection, receiver, group, now))
+
+
+def store_group(
+    connection: Connection, receiver: str, group: Group, state: GroupState, now: datetime
+) -> None:
+    """Write what is to be remembered of a group that is locked."""
+    connection.execute(
+        update(NotificationGroup)
+        .where(_is(receiver, group))
+        .values(
+            told=_as_json(state.told),
+            flushed_at=state.flushed_at,
+            sent_at=state.sent_at,
+            updated_at=now,
+        )
+    )
+
+
+def read_held(connection: Connection, receiver: str) -> dict[str, Told]:
+    """What is held back for a receiver: by fingerprint."""
+    memo = connection.scalar(select(NotificationGroup.memo).where(_is(receiver, DIGEST)))
+    return _told((memo or {}).get(_HELD, {}))
+
+
+def lock_held(connection: Connection, receiver: str, now: datetime) -> dict[str, Told]:
+    """Lock what is held back for a receiver. To be locked before any group of its."""
+    return _told(_lock(connection, receiver, DIGEST, now).memo.get(_HELD, {}))
+
+
+def store_held(
+    connection: Connection, receiver: str, held: Mapping[str, Told], now: datetime
+) -> None:
+    """Write what is held back for a receiver, which is locked."""
+    connection.execute(
+        update(NotificationGroup)
+        .where(_is(receiver, DIGEST))
+        .values(memo={**_memo(DIGEST), _HELD: _as_json(held)}, updated_at=now)
+    )
+
+
+def _lock(
+    connection: Connection, receiver: str, group: Group, now: datetime
+) -> Row[*tuple[Any, ...]]:
+    lock = select(NotificationGroup.__table__).where(_is(receiver, group)).with_for_update()
+    row = connection.execute(lock).one_or_none()
+    if row is not None:
+        return row
+    make = insert(NotificationGroup).prefix_with(
+        "OR IGNORE" if connection.dialect.name == "sqlite" else "IGNORE"
+    )
+    made = {
+        "receiver": receiver,
+        "group_key": group.stored_key,
+        "told": {},
+        "updated_at": now,
+        "memo": _memo(group),
+    }
+    connection.execute(make, [made])
+    return connection.execute(lock).one()
+
+
+def _is(receiver: str, group: Group) -> ColumnElement[bool]:
+    return and_(
+        NotificationGroup.receiver == receiver, NotificationGroup.group_key == group.stored_key
+    )
+
+
+def _memo(group: Group) -> dict[str, Any]:
+    """The group, whose key may be shortened, so that it is known when no route has it any more."""
+    return {"route": group.route, "labels": dict(group.labels)}
+
+
+def _state(row: Row[*tuple[Any, ...]]) -> GroupState:
+    return GroupState(_told(row.told), row.flushed_at, row.sent_at)
+
+
+def _told(data: Mapping[str, Any]) -> dict[str, Told]:
+    return {mark: Told.from_json(one) for mark, one in data.items()}
+
+
+def _as_json(told: Mapping[str, Told]) -> dict[str, Any]:
+    return {mark: one.as_json() for mark, one in told.items()}

@@ -1,0 +1,1 @@
+"""Routing: which receiver is told of which alert, with which others, and when. Pure."""

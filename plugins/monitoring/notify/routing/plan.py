@@ -1,0 +1,209 @@
+"""The plan: every receiver's groups, and what each is to hear. Pure.
+
+The chain and the unit tests of routing decide with this same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from monitoring.notify.difference import Hearing
+from monitoring.notify.episode import Episode, Present
+from monitoring.notify.payload import Group
+from monitoring.notify.routing.decision import Decision, GroupState, decide
+from monitoring.notify.routing.suppression import Suppression
+from monitoring.notify.routing.tree import Audience, Route, Routing
+
+#: A receiver, and its group's stored key.
+Key = tuple[str, str]
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class StoredGroup:
+    """A receiver's group that was told something, with what is remembered of it."""
+
+    group: Group
+    state: GroupState
+
+
+@dataclass(frozen=True)
+class Target:
+    """A receiver's group, and how it is told.
+
+    Attributes:
+        route: None for a group that the routing doesn't have any more: it is told ends alone.
+        marks: fingerprints of the alerts that it is about.
+        escalated: by escalation alone: the episodes that have come so far; None: told at once.
+    """
+
+    receiver: str
+    group: Group
+    route: Route | None
+    marks: frozenset[str]
+    escalated: frozenset[str] | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.receiver, self.group.stored_key
+
+    def with_marks(self, marks: frozenset[str]) -> Target:
+        """The same, about these alerts."""
+        return replace(self, marks=marks)
+
+    def decide(
+        self,
+        state: GroupState,
+        present: Present,
+        suppression: Suppression,
+        *,
+        now: datetime,
+        send_resolved: bool = True,
+        external_url: str = "",
+    ) -> Decision:
+        """What the receiver is told of the group now.
+
+        Args:
+            present: what is true, at least of the group's alerts.
+        """
+        route = self.route
+        return decide(
+            state,
+            present.only(self.marks | state.told.keys()),
+            self._hearing(suppression, send_resolved),
+            interval=timedelta(0) if route is None else route.interval,
+            repeat=None if route is None else route.repeat,
+            now=now,
+            external_url=external_url,
+        )
+
+    def _hearing(self, suppression: Suppression, send_resolved: bool) -> Hearing:
+        route, escalated = self.route, self.escalated
+        if route is None:
+            return Hearing(
+                may_begin=lambda _: False, is_quiet=lambda _: True, send_resolved=send_resolved
+            )
+
+        def may_begin(episode: Episode) -> bool:
+            reached = escalated is None or episode.id in escalated
+            return reached and suppression.may_begin(route, episode)
+
+        return Hearing(
+            # what is escalated has waited long enough
+            wait=route.wait if escalated is None else timedelta(0),
+            may_begin=may_begin,
+            is_quiet=lambda labels: suppression.is_quiet(route, labels),
+            send_resolved=send_resolved,
+        )
+
+
+@dataclass
+class _RouteGroup:
+    """A group of a route, before it is known whom it is told to."""
+
+    route: Route
+    group: Group
+    marks: set[str] = field(default_factory=set)
+
+
+def members(route: Route, group: Group, routing: Routing, present: Present) -> frozenset[str]:
+    """Fingerprints of the alerts that belong to a route's group now."""
+    return frozenset(
+        mark
+        for mark, labels in _alerts(present)
+        if route.group(labels) == group
+        and any(one.key == route.key for one in routing.root.matching(labels))
+    )
+
+
+def plan(
+    routing: Routing,
+    receivers: Sequence[str],
+    stored: Mapping[Key, StoredGroup],
+    present: Present,
+    acknowledged: Callable[[str], bool],
+    *,
+    now: datetime,
+) -> Iterator[Target]:
+    """Every group that may have news for one of ``receivers``, in a fixed order.
+
+    Args:
+        stored: what is remembered, by receiver and group.
+        present: what is true.
+        acknowledged: of an episode's id, whether somebody has acknowledged it. Asked only where
+            it decides.
+    """
+    found: dict[Key, Target] = {}
+    for one in _route_groups(routing, stored, present):
+        audience = one.route.audience(receivers)
+        marks = frozenset(one.marks)
+        at_once = [each.receiver for each in audience if each.after is None]
+        for each in audience:
+            escalated = None
+            if each.after is not None:
+                escalated = _escalated(one, each, at_once, stored, present, acknowledged, now)
+            target = Target(each.receiver, one.group, one.route, marks, escalated)
+            found[target.key] = target
+    for key, kept in stored.items():
+        if key not in found and _fires(kept.state):
+            found[key] = Target(key[0], kept.group, None, frozenset())
+    return iter([found[key] for key in sorted(found)])
+
+
+def _alerts(present: Present) -> Iterator[tuple[str, Labels]]:
+    """Fingerprint and labels of what fires, and of what ended lately."""
+    for mark, one in present.firing.items():
+        yield mark, one.labels
+    for mark, some in present.ended.items():
+        if mark not in present.firing:
+            yield mark, some[0].labels
+
+
+def _route_groups(
+    routing: Routing, stored: Mapping[Key, StoredGroup], present: Present
+) -> Collection[_RouteGroup]:
+    alerts = dict(_alerts(present))
+    for kept in stored.values():
+        for mark, told in kept.state.told.items():
+            if told.status == "firing":
+                alerts.setdefault(mark, told.alert["labels"])
+    found: dict[str, _RouteGroup] = {}
+    for mark, labels in alerts.items():
+        for route in routing.root.matching(labels):
+            group = route.group(labels)
+            found.setdefault(group.key, _RouteGroup(route, group)).marks.add(mark)
+    return found.values()
+
+
+def _fires(state: GroupState) -> bool:
+    return any(one.status == "firing" for one in state.told.values())
+
+
+def _escalated(
+    one: _RouteGroup,
+    step: Audience,
+    at_once: Sequence[str],
+    stored: Mapping[Key, StoredGroup],
+    present: Present,
+    acknowledged: Callable[[str], bool],
+    now: datetime,
+) -> frozenset[str]:
+    """The episodes that were told to the first receivers ``step.after`` ago or longer, and that
+    nobody has acknowledged. Where there is no first receiver they count from when they fired."""
+    assert step.after is not None
+    key = one.group.stored_key
+    first = [stored[name, key].state.told for name in at_once if (name, key) in stored]
+    own = stored.get((step.receiver, key))
+    due = set()
+    for mark in one.marks & present.firing.keys():
+        episode = present.firing[mark]
+        if own is not None and mark in own.state.told and own.state.told[mark].status == "firing":
+            continue
+        times = [told[mark].at for told in first if mark in told and told[mark].status == "firing"]
+        if not at_once:
+            times = [episode.fired_at]
+        if times and now - min(times) >= step.after and not acknowledged(episode.id):
+            due.add(episode.id)
+    return frozenset(due)
