@@ -14,7 +14,7 @@ from monitoring.scoring.facts import Selection
 from monitoring.scoring.matrix import NEVER, SignalMatrix
 from monitoring.scoring.minutes import FamilyMinutes, lay_out
 from userdb.bulk_read import read_minutes
-from userdb.ledger import covered_minutes
+from userdb.ledger import family_covered
 from userdb.models import Base, Series
 from userdb.read import read_columns
 from userdb.store import Store
@@ -69,7 +69,7 @@ def load_minutes(
         [one.labels for one in series],
         columns,
         sampled,
-        covered_minutes(connection, family.collector, first - memory, stop),
+        family_covered(connection, family.name, first - memory, stop),
         _last_samples(connection, table, names, position, first, memory),
     )
 
