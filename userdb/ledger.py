@@ -164,9 +164,7 @@ def covered_minutes(
     return _coverage(_entries(connection, (collector,), first, stop), stop - first)
 
 
-def family_covered(
-    connection: Connection, family: str, first: int, stop: int
-) -> NDArray[np.bool_]:
+def family_covered(connection: Connection, family: str, first: int, stop: int) -> NDArray[np.bool_]:
     """Whether each minute of [first, stop) is covered for ``family``; shape (stop - first,)."""
     if stop <= first:
         return np.zeros(0, dtype=np.bool_)

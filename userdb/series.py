@@ -67,7 +67,7 @@ def _ids(connection: Connection, family: str, marks: Sequence[str]) -> dict[str,
 
 
 def lock_series(connection: Connection, ids: Iterable[int]) -> None:
-    """Make whoever writes samples of the same series wait. SQLite's transaction is a lock already."""
+    """Make who writes samples of the same series wait. SQLite's transaction is a lock already."""
     wanted = sorted(set(ids))
     if connection.dialect.name == "sqlite" or not wanted:
         return
