@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Integer, String
+from sqlalchemy import Boolean, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from userdb.models.base import TABLE_OPTIONS, Base
@@ -40,4 +40,6 @@ class PullCursor(Base):
     cursor: Mapped[str | None] = mapped_column(String(512))
     #: the first minute that the node was ever asked for
     since_minute: Mapped[int] = mapped_column(Integer)
+    #: whether all that there was since then has been read
+    drained: Mapped[bool] = mapped_column(Boolean)
     pulled_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -22,8 +22,8 @@ from include.collectors.container_stats.previous import (
 from include.collectors.container_stats.runtime import Container, Listing, Runtime
 from include.collectors.container_stats.sample import sample_row
 from include.collectors.container_stats.settings import ContainerStatsSettings, EngineHost
-from include.collectors.time_limit import Outcome, call_all
 from include.collectors.registry import register
+from include.collectors.time_limit import Outcome, call_all
 from userdb.errors import CollectionError
 from userdb.ledger import (
     MAX_SAMPLES,

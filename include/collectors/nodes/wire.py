@@ -5,8 +5,8 @@ Each item is checked alone, so that one that is wrong costs none of the others.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVar, Union
 
 from pydantic import (
     AfterValidator,
@@ -33,7 +33,8 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whi
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Large = Annotated[int, Field(ge=0, lt=2**63)]
 Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-State = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+#: Of a container, in its runtime's words.
+Word = Annotated[str, StringConstraints(min_length=1, max_length=32)]
 
 
 def within(node: str, name: str | None) -> str:
@@ -49,13 +50,21 @@ def _cut(length: int) -> AfterValidator:
     return AfterValidator(lambda text: text[:length])
 
 
+def _utc(at: datetime) -> datetime:
+    # what every database can hold, and no clock says by mistake
+    if not 1970 <= at.year < 2200:
+        raise ValueError("is out of range: before 1970 or after 2199")
+    return at.astimezone(UTC)
+
+
 def _whole_minute(at: datetime) -> datetime:
     if at.second or at.microsecond:
         raise ValueError("is not on a whole minute")
     return at
 
 
-Minute = Annotated[AwareDatetime, AfterValidator(_whole_minute)]
+Time = Annotated[AwareDatetime, AfterValidator(_utc)]
+Minute = Annotated[Time, AfterValidator(_whole_minute)]
 
 
 class RequestRow(BaseModel):
@@ -67,9 +76,7 @@ class RequestRow(BaseModel):
         description="Unique within the node: a row sent again has the same id and time",
         examples=["9f86d081884c7d65"],
     )
-    occurred_at: AwareDatetime = Field(
-        description="When it ended", examples=["2026-03-01T11:59:58.120Z"]
-    )
+    occurred_at: Time = Field(description="When it ended", examples=["2026-03-01T11:59:58.120Z"])
     status: Annotated[int, Field(ge=0, le=999)] = Field(
         description="Of the answer; 0 where there was none", examples=[504]
     )
@@ -171,7 +178,7 @@ class ContainerRow(BaseModel):
 
     model_config = _STRICT
 
-    observed_at: AwareDatetime = Field(examples=["2026-03-01T11:59:58Z"])
+    observed_at: Time = Field(examples=["2026-03-01T11:59:58Z"])
     minute: Minute | None = Field(
         default=None,
         description="Which it is filed in; by default that of observed_at",
@@ -186,16 +193,21 @@ class ContainerRow(BaseModel):
     host: Label | None = Field(
         default=None, description="The engine's; by default the node's name", examples=["worker-1"]
     )
-    state: State = Field(examples=["running"])
-    health: Literal["healthy", "unhealthy", "starting"] | None = Field(
-        default=None, examples=["healthy"]
+    state: Word = Field(
+        description="created, running, paused, restarting, removing, exited or dead",
+        examples=["running"],
+    )
+    health: Word | None = Field(
+        default=None,
+        description="healthy, unhealthy or starting; absent without a health check",
+        examples=["healthy"],
     )
     failing_streak: Count | None = None
     exit_code: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     oom_killed: bool | None = Field(default=None, examples=[False])
-    created_at: AwareDatetime | None = None
-    started_at: AwareDatetime | None = None
-    finished_at: AwareDatetime | None = None
+    created_at: Time | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
     restarts: Count = 0
     restarts_delta: Count | None = Field(
         default=None, description="Since the sample before; by default from restarts"
@@ -246,8 +258,8 @@ class EventRow(BaseModel):
     level: Literal["info", "warning", "error", "critical"]
     message: str
     detail: dict[str, Any] | None = None
-    occurred_at: AwareDatetime
-    created_at: AwareDatetime
+    occurred_at: Time
+    created_at: Time
     service: Label | None = None
     instance: Label | None = None
     container: Label | None = None
@@ -282,7 +294,7 @@ class PulledPage(BaseModel, Generic[T]):
     covered: list[Covered] = Field(
         description="Of these minutes, once there is no more, everything has been read"
     )
-    node_time: AwareDatetime = Field(
+    node_time: Time = Field(
         description="The node's clock when it began to answer", examples=["2026-03-01T12:00:03Z"]
     )
 
@@ -292,7 +304,6 @@ class Malformed(BaseModel):
 
     field: str
     message: str
-    text: str
 
 
 def _or_malformed(value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
@@ -302,11 +313,15 @@ def _or_malformed(value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        return Malformed(field=field, message=message, text=repr(value)[:200])
+        return Malformed(field=field, message=message)
 
 
-class Checked(Generic[T]):
-    """``Checked[Item]``: an item, or Malformed where it is none. Its schema is the item's."""
+if TYPE_CHECKING:
+    Checked = Union[T, Malformed]
+else:
 
-    def __class_getitem__(cls, item: Any) -> Any:
-        return Annotated[item, WrapValidator(_or_malformed)]
+    class Checked:
+        """``Checked[Item]``: an item, or Malformed where it is none. Its schema is the item's."""
+
+        def __class_getitem__(cls, item: type[BaseModel]) -> Any:
+            return Annotated[item, WrapValidator(_or_malformed)]
