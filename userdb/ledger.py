@@ -282,7 +282,12 @@ def mark_dirty(connection: Connection, family: str, minutes: Sequence[int]) -> N
         connection.execute(
             insert(MinuteChange),
             [
-                {"family": family, "first_minute": first, "last_minute": last}
+                {
+                    "family": family,
+                    "first_minute": first,
+                    "last_minute": last,
+                    "token": uuid.uuid4().hex[:16],
+                }
                 for first, last in changed
             ],
         )

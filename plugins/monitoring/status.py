@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from monitoring.policy.versions import current_policies
 from monitoring.window import Window
-from userdb.ledger import covered_minutes, spans
+from userdb.ledger import FAMILY_COLLECTORS, covered_minutes, spans
 from userdb.migrate import current
 from userdb.models import Alert, Collection, Delivery, PolicyState
 from userdb.retention import read_floors
@@ -76,6 +76,8 @@ class Status:
 def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> Status:
     """The state of ``collectors``, of all policies and of the outbox.
 
+    What nodes push, and what is pulled from them, is a collector too where it was lately.
+
     Raises:
         UserdbUnavailable: userdb can't be reached.
         SchemaError: userdb has no schema, or another one than the code.
@@ -93,7 +95,10 @@ def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> St
             now=now,
             userdb=str(store.url),
             revision=current(store),
-            collectors=tuple(_collector(connection, name, now) for name in collectors),
+            collectors=tuple(
+                _collector(connection, name, now)
+                for name in (*collectors, *_of_nodes(connection, collectors, now))
+            ),
             policies=_policies(connection, firing, now),
             firing=sum(firing.values()),
             pending_deliveries=deliveries.get("pending", 0) + deliveries.get("sending", 0),
@@ -103,6 +108,16 @@ def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> St
                 for family, minute in sorted(read_floors(connection).items())
             },
         )
+
+
+def _of_nodes(connection: Connection, known: Sequence[str], now: datetime) -> Sequence[str]:
+    names = {name for family in FAMILY_COLLECTORS.values() for name in family} - set(known)
+    rows = connection.scalars(
+        select(Collection.collector)
+        .where(Collection.collector.in_(names), Collection.window_end > now - LOOKBACK)
+        .distinct()
+    )
+    return sorted(rows)
 
 
 def _collector(connection: Connection, name: str, now: datetime) -> CollectorStatus:

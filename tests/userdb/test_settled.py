@@ -18,7 +18,7 @@ WRITERS, EACH = 6, 25
 
 
 def _row(mark: int) -> dict[str, object]:
-    return {"family": "request", "first_minute": mark, "last_minute": mark}
+    return {"family": "request", "first_minute": mark, "last_minute": mark, "token": ""}
 
 
 def _read_on(store: Store, after: int, limit: int = 7) -> list[tuple[int, int]]:

@@ -25,6 +25,8 @@ class MinuteChange(Base):
     family: Mapped[str] = mapped_column(String(16))
     first_minute: Mapped[int] = mapped_column(Integer)
     last_minute: Mapped[int] = mapped_column(Integer)
+    #: random: tells a cursor's change from one with its id in another database
+    token: Mapped[str] = mapped_column(String(16))
 
 
 class PullCursor(Base):

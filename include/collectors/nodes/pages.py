@@ -18,12 +18,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, RowMapping, Text, cast, func, select
 
 from include.collectors.nodes.counts import COLUMNS
+from include.collectors.nodes.wire import FAMILIES, Kind
 from userdb.errors import InvalidRequestError
 from userdb.latency import LATENCY_COLUMNS
 from userdb.ledger import family_covered, spans
@@ -39,9 +40,6 @@ from userdb.models.requests import OUTCOMES
 from userdb.settled import settled
 from userdb.times import from_minute, to_minute
 
-Kind = Literal["events", "requests", "containers"]
-#: Kinds to families.
-FAMILIES: dict[Kind, str] = {"events": "event", "requests": "request", "containers": "container"}
 #: A page ends after so many rows or characters, whatever its limit; it has one item at least.
 MAX_ROWS = 20_000
 MAX_CHARACTERS = 4_000_000
@@ -259,19 +257,14 @@ def _choose(
                 if minute not in chosen and len(chosen) == limit:
                     return chosen, replace(cursor, minute=minute)
                 chosen.add(minute)
-        cursor = _Cursor(cursor.kind, change["id"], _mark(change))
+        cursor = _Cursor(cursor.kind, change["id"], change["token"])
     return chosen, cursor
 
 
 def _mark_at(connection: Connection, change_id: int) -> str:
     """The mark of a change; empty where there is none of this id."""
-    columns = MinuteChange.__table__.columns
-    found = connection.execute(select(*columns).where(columns.id == change_id)).mappings().first()
-    return "" if found is None else _mark(found)
-
-
-def _mark(change: RowMapping) -> str:
-    return _hash(f"{change['family']}:{change['first_minute']}:{change['last_minute']}")
+    table = MinuteChange
+    return connection.scalar(select(table.token).where(table.id == change_id)) or ""
 
 
 def _count(connection: Connection, kind: Kind, minutes: Iterable[int]) -> int:

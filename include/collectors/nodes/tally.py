@@ -46,6 +46,7 @@ class Tally:
     def reject(self, index: int, mark: str | None, name: str, message: str) -> None:
         self.outcomes[index] = "rejected"
         self.rejected.append(Refusal(index, mark, name, message))
+        self.rejected.sort(key=lambda one: one.index)
 
     def count(self, outcome: Outcome) -> int:
         return self.outcomes.count(outcome)

@@ -27,6 +27,10 @@ T = TypeVar("T")
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
+#: What nodes tell of.
+Kind = Literal["events", "requests", "containers"]
+#: Kinds to the families of their series.
+FAMILIES: dict[Kind, str] = {"events": "event", "requests": "request", "containers": "container"}
 #: A node's name: it is part of labels, where ``/`` ends it.
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
@@ -317,7 +321,7 @@ def _or_malformed(value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
 
 
 if TYPE_CHECKING:
-    Checked = Union[T, Malformed]
+    Checked = Union[T, Malformed]  # noqa: UP007  # of a type variable
 else:
 
     class Checked:

@@ -9,8 +9,7 @@ from typing import Any
 import requests
 from pydantic import ValidationError
 
-from include.collectors.nodes.pages import Kind
-from include.collectors.nodes.wire import PulledPage
+from include.collectors.nodes.wire import Kind, PulledPage
 from include.collectors.pull.settings import PullNode
 from userdb.errors import CollectionError
 

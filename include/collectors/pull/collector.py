@@ -10,7 +10,7 @@ from functools import partial
 from monitoring.window import Window
 
 from include.collectors.gateway_exceptions.rollup import RolledUp, roll_up
-from include.collectors.nodes.pages import FAMILIES
+from include.collectors.nodes.wire import FAMILIES
 from include.collectors.pull.client import NodeClient
 from include.collectors.pull.coverage import record_kind
 from include.collectors.pull.reading import KindRead, NodeReading

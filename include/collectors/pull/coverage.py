@@ -11,7 +11,7 @@ from monitoring.window import Window
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from include.collectors.nodes.pages import FAMILIES, Kind
+from include.collectors.nodes.wire import FAMILIES, Kind
 from include.collectors.pull.reading import KindRead
 from userdb.ledger import CollectionReport, SourceReport, collected_minutes, record
 from userdb.retention import read_floors

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, select, update
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from include.collectors.nodes.pages import Kind
+from include.collectors.nodes.wire import Kind
 from userdb.models import PullCursor
 from userdb.times import from_minute, to_minute
 

@@ -13,14 +13,15 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from include.collectors.nodes.containers import store_containers
-from include.collectors.nodes.pages import FAMILIES, Kind
 from include.collectors.nodes.requests import replace_minutes
 from include.collectors.nodes.tally import refused_time
 from include.collectors.nodes.wire import (
+    FAMILIES,
     Checked,
     ContainerMinute,
     ContainerRow,
     EventRow,
+    Kind,
     Malformed,
     RequestMinute,
 )

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 from monitoring.duration import Duration
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from include.collectors.nodes.pages import FAMILIES, Kind
-from include.collectors.nodes.wire import NodeName
+from include.collectors.nodes.wire import FAMILIES, Kind, NodeName
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 

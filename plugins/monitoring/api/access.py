@@ -58,8 +58,10 @@ class Requires(SecurityBase):
             login: Login | None = request.app.state.login
             if login is None:
                 raise HTTPException(401, "send an API key as Authorization: Bearer", _CHALLENGE)
+            # strangers are told to log in, whatever site they come from
+            principal = await login(request, self.scope)
             _refuse_cross_site(request)
-            return await login(request, self.scope)
+            return principal
         key = await run_in_threadpool(_recognised, _store(request.app), presented)
         _limiter(request.app).take(key)
         if self.scope not in key.scopes:

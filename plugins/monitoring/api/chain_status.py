@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 
-from include.collectors.registry import names
 from monitoring.api.access import requires
 from monitoring.api.store import ConnectionDep, StoreDep
 from monitoring.collection_log import CollectionRow, list_collections
+from monitoring.signals import COLLECTORS
 from monitoring.status import Status, read_status
 
 router = APIRouter(tags=["status"], dependencies=[Depends(requires("read"))])
@@ -20,7 +20,7 @@ router = APIRouter(tags=["status"], dependencies=[Depends(requires("read"))])
 @router.get("/status")
 def status(store: StoreDep) -> Status:
     """What is covered, missing, late and stale, now."""
-    return read_status(store, now=datetime.now(UTC), collectors=names())
+    return read_status(store, now=datetime.now(UTC), collectors=COLLECTORS)
 
 
 @router.get("/collections")

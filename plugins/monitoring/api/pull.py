@@ -8,8 +8,15 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic_core import to_json
 
-from include.collectors.nodes.pages import Kind, read_page
-from include.collectors.nodes.wire import ContainerMinute, EventRow, PulledPage, RequestMinute, Time
+from include.collectors.nodes.pages import read_page
+from include.collectors.nodes.wire import (
+    ContainerMinute,
+    EventRow,
+    Kind,
+    PulledPage,
+    RequestMinute,
+    Time,
+)
 from monitoring.api.access import requires
 from monitoring.api.store import ConnectionDep
 from userdb.times import from_minute

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -23,6 +25,7 @@ def upgrade() -> None:
         sa.Column("family", sa.String(length=16), nullable=False),
         sa.Column("first_minute", sa.Integer(), nullable=False),
         sa.Column("last_minute", sa.Integer(), nullable=False),
+        sa.Column("token", sa.String(length=16), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_minute_change"),
     )
     create_table(
@@ -38,8 +41,8 @@ def upgrade() -> None:
     # what was collected before is one change of all its minutes; said twice it does no harm
     for family, table in _TABLES.items():
         op.execute(
-            f"INSERT INTO minute_change (family, first_minute, last_minute) "
-            f"SELECT '{family}', MIN(minute), MAX(minute) FROM {table} "
+            f"INSERT INTO minute_change (family, first_minute, last_minute, token) "
+            f"SELECT '{family}', MIN(minute), MAX(minute), '{uuid.uuid4().hex[:16]}' FROM {table} "
             f"HAVING MIN(minute) IS NOT NULL"
         )
 
