@@ -21,7 +21,8 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, RowMapping, Text, cast, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Text, and_, cast, func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from include.collectors.nodes.counts import COLUMNS
 from include.collectors.nodes.wire import FAMILIES, Kind
@@ -46,6 +47,8 @@ MAX_CHARACTERS = 4_000_000
 #: Coverage is told of so long at most.
 MAX_COVERED_MINUTES = 40 * 24 * 60
 _CHANGES = 1000
+#: So many ids may be committed while a transaction with an earlier one is still open.
+_BEING_INSERTED = 1000
 _WHOLE = ("requests", *OUTCOMES, "bytes_sent", "latency_count")
 _EVENT_FIELDS = (
     "event_id",
@@ -162,6 +165,16 @@ def _covered(connection: Connection, kind: Kind, first: int, stop: int) -> list[
     return spans((first + np.flatnonzero(covered)).tolist())
 
 
+def _before(
+    connection: Connection, column: InstrumentedAttribute[int], matters: ColumnElement[bool]
+) -> int:
+    """An id before all that matter, and before those that are being inserted."""
+    first = connection.scalar(select(func.min(column)).where(matters))
+    if first is None:
+        first = connection.scalar(select(func.max(column))) or 0
+    return max(first - 1 - _BEING_INSERTED, 0)
+
+
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -175,8 +188,7 @@ def _events(connection: Connection, cursor: _Cursor, begin: datetime, limit: int
     after = cursor.id
     if mark is None or _hash(mark) != cursor.mark:
         # none, or of another database, or purged up to here: all that is held, from begin on
-        oldest = select(func.min(table.id)).where(table.occurred_at >= begin)
-        after = (connection.scalar(oldest) or 1) - 1
+        after = _before(connection, table.id, table.occurred_at >= begin)
     size = func.length(table.message) + func.coalesce(func.length(cast(table.detail, Text)), 0)
     sizes = connection.execute(
         select(table.id, size).where(table.id > after).order_by(table.id).limit(limit + 1)
@@ -218,10 +230,8 @@ def _minutes(connection: Connection, cursor: _Cursor, kind: Kind, first: int, li
     family = FAMILIES[kind]
     if (cursor.id, cursor.minute) == (0, 0) or _mark_at(connection, cursor.id) != cursor.mark:
         # as for events; changes before the first one that matters needn't be looked at
-        oldest = select(func.min(table.id)).where(
-            table.family == family, table.last_minute >= first
-        )
-        after = (connection.scalar(oldest) or 1) - 1
+        matters = and_(table.family == family, table.last_minute >= first)
+        after = _before(connection, table.id, matters)
         cursor = _Cursor(cursor.kind, after, _mark_at(connection, after))
     changes = (
         connection.execute(

@@ -35,12 +35,12 @@ from userdb.times import from_minute
 
 
 @pytest.fixture
-def node_stores(_sqlite_template: Path, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
+def node_stores(sqlite_template: Path, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """The userdbs of two nodes."""
     opened = []
     for name in ("gw-1", "gw-2"):
         path = tmp_path / f"{name}.sqlite"
-        shutil.copyfile(_sqlite_template, path)
+        shutil.copyfile(sqlite_template, path)
         opened.append(open_store(f"sqlite:///{path}"))
     yield opened[0], opened[1]
     for store in opened:
