@@ -40,6 +40,8 @@ def test_the_chain_reads_the_nodes_that_are_configured(
             environment={
                 "USERDB_URL": sqlite_store.url.url.render_as_string(hide_password=False),
                 "MONITORING_SOURCES": str(path),
+                "MONITORING_HOME": str(tmp_path),
+                "MONITORING_SPOOL": str(tmp_path / "spool"),
                 "GW_1_KEY": node.key.get_secret_value(),
             },
             conf={

@@ -36,7 +36,7 @@ NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Large = Annotated[int, Field(ge=0, lt=2**63)]
-Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=0, lt=1e15, allow_inf_nan=False)]
 #: Of a container, in its runtime's words.
 Word = Annotated[str, StringConstraints(min_length=1, max_length=32)]
 
