@@ -17,11 +17,11 @@ from monitoring.notify.episode import TOLD_LATE, Episode, Present
 from monitoring.notify.payload import AlertPayload, Status, fingerprint
 from monitoring.notify.routing.decision import GroupState
 from monitoring.notify.routing.definition import EVERYONE
-from monitoring.notify.routing.digest import Allowance, digest, within_limit
+from monitoring.notify.routing.digest import Allowance, within_limit
 from monitoring.notify.routing.plan import Key, StoredGroup, Target, plan
 from monitoring.notify.routing.suppression import Suppression
 from monitoring.notify.routing.tree import Routing
-from monitoring.notify.told import Told
+from monitoring.notify.told import Told, payloads_of
 from userdb.times import from_minute
 
 _MINUTE = timedelta(minutes=1)
@@ -130,16 +130,7 @@ class _World:
         present = self._present(minute)
         suppression = Suppression(self._silences, self._routing.inhibit_rules, present, now)
         found = []
-        for target in list(
-            plan(
-                self._routing,
-                self._receivers,
-                self._stored,
-                present,
-                lambda episode: self._is_acknowledged(episode, minute),
-                now=now,
-            )
-        ):
+        for target in plan(self._routing, self._receivers, self._stored, present, now=now):
             for alerts in self._tell(target, present, suppression, now):
                 found.append(self._message(minute, target.receiver, alerts))
         for name in self._due(now):
@@ -171,7 +162,7 @@ class _World:
         return found
 
     def _digest(self, name: str) -> Sequence[AlertPayload]:
-        return digest(self._held.pop(name).values())
+        return payloads_of(self._held.pop(name).values())
 
     def _allowance(self, name: str, now: datetime) -> Allowance:
         limit = self._routing.limits.get(name)
@@ -213,10 +204,12 @@ class _World:
             ended=ended,
             standing=standing,
             flapping=frozenset(flapping),
+            acknowledged=frozenset(
+                one.id for one in standing.values() if self._is_acknowledged(one, minute)
+            ),
         )
 
-    def _is_acknowledged(self, episode: str, minute: int) -> bool:
-        alert = self._episodes[int(episode)]
+    def _is_acknowledged(self, alert: Episode, minute: int) -> bool:
         return any(
             alert.fired_at <= from_minute(one.at)
             and one.at <= minute

@@ -15,13 +15,13 @@ often it is asked, the receiver ends up knowing what is true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from monitoring.notify.episode import Episode, Present, Reference
 from monitoring.notify.payload import AlertPayload, parse_time
-from monitoring.notify.told import Told
+from monitoring.notify.told import Told, payloads_of
 
 #: What was told resolved is remembered for so long, so that it is not told again.
 _REMEMBERED = timedelta(hours=24)
@@ -190,24 +190,14 @@ def _messages(
             changed = {mark: one for mark, one in changed.items() if one.status == "firing"}
         if changed:
             others = {mark: one for mark, one in known.items() if mark not in changed}
-            yield (*_sorted(changed), *firing_alerts(others, hearing.is_quiet))
+            yield payloads_of(changed.values()) + payloads_of(
+                listed(others.values(), hearing.is_quiet)
+            )
 
 
-def firing_alerts(
-    told: Mapping[str, Told], is_quiet: Callable[[Labels], bool]
-) -> tuple[AlertPayload, ...]:
-    """The alerts that were told firing and are not suppressed now."""
-    listed = {
-        mark: one
-        for mark, one in told.items()
-        if one.status == "firing" and not is_quiet(one.alert["labels"])
-    }
-    return tuple(_sorted(listed))
-
-
-def _sorted(told: Mapping[str, Told]) -> list[AlertPayload]:
-    alerts = [one.alert for one in told.values()]
-    return sorted(alerts, key=lambda one: (one["status"], one["startsAt"], one["fingerprint"]))
+def listed(told: Iterable[Told], is_quiet: Callable[[Labels], bool]) -> list[Told]:
+    """What was told firing and is not suppressed now."""
+    return [one for one in told if one.status == "firing" and not is_quiet(one.alert["labels"])]
 
 
 def references(told: Mapping[str, Told]) -> list[Reference]:

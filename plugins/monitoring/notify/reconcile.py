@@ -15,7 +15,6 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from monitoring.alerts.acts import acts_of, is_acknowledged
 from monitoring.alerts.silences import read_silences
 from monitoring.notify import groups, outbox
 from monitoring.notify.context import read_context
@@ -26,11 +25,11 @@ from monitoring.notify.payload import AlertPayload, Group, message
 from monitoring.notify.present import read_present
 from monitoring.notify.receiver_spec import RateLimit
 from monitoring.notify.routing.decision import Decision, GroupState
-from monitoring.notify.routing.digest import DIGEST, Allowance, digest, within_limit
+from monitoring.notify.routing.digest import DIGEST, Allowance, within_limit
 from monitoring.notify.routing.plan import Target, members, plan
 from monitoring.notify.routing.suppression import Suppression
 from monitoring.notify.routing.tree import Routing
-from monitoring.notify.told import Told
+from monitoring.notify.told import Told, payloads_of
 from userdb.errors import UserdbUnavailable
 from userdb.store import Store
 
@@ -77,16 +76,7 @@ def reconcile(
             references=[one for kept in stored.values() for one in references(kept.state.told)],
         )
         silences = read_silences(connection, since=now - TOLD_LATE)
-        targets = list(
-            plan(
-                routing,
-                list(by_name),
-                stored,
-                present,
-                lambda episode: is_acknowledged(acts_of(connection, episode)),
-                now=now,
-            )
-        )
+    targets = plan(routing, list(by_name), stored, present, now=now)
     work = _Work(
         routing, Suppression(silences, routing.inhibit_rules, present, now), now, external_url
     )
@@ -204,7 +194,7 @@ class _Work:
             return []
         groups.store_held(connection, receiver.name, {}, self.now)
         return self._insert(
-            connection, receiver, DIGEST, [digest(held.values())], held, kind=outbox.DIGEST
+            connection, receiver, DIGEST, [payloads_of(held.values())], held, kind=outbox.DIGEST
         )
 
     def _allowance(

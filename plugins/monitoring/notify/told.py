@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -78,3 +78,11 @@ class Told:
     def resolved(self, at: datetime, *, retracted: bool = False) -> Told:
         alert = resolved_alert(self.alert, at, retracted=retracted)
         return replace(self, status="resolved", alert=alert)
+
+
+def payloads_of(told: Iterable[Told]) -> tuple[AlertPayload, ...]:
+    """As a message lists them: what fires first, then by time."""
+    alerts = [one.alert for one in told]
+    return tuple(
+        sorted(alerts, key=lambda one: (one["status"], one["startsAt"], one["fingerprint"]))
+    )

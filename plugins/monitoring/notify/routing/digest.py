@@ -7,7 +7,7 @@ for those before it: so a digest never tells something older than what the recei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitoring.notify.payload import AlertPayload, Group
@@ -58,11 +58,3 @@ def within_limit(
         return decision.messages, kept
     marks = {alert["fingerprint"] for message in decision.messages for alert in message}
     return (), {**kept, **{mark: told[mark] for mark in sorted(marks)}}
-
-
-def digest(held: Iterable[Told]) -> tuple[AlertPayload, ...]:
-    """The alerts of a digest: what fires first, then by time."""
-    alerts = [one.alert for one in held]
-    return tuple(
-        sorted(alerts, key=lambda one: (one["status"], one["startsAt"], one["fingerprint"]))
-    )

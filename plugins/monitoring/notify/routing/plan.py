@@ -5,7 +5,7 @@ The chain and the unit tests of routing decide with this same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -123,17 +123,14 @@ def plan(
     receivers: Sequence[str],
     stored: Mapping[Key, StoredGroup],
     present: Present,
-    acknowledged: Callable[[str], bool],
     *,
     now: datetime,
-) -> Iterator[Target]:
+) -> list[Target]:
     """Every group that may have news for one of ``receivers``, in a fixed order.
 
     Args:
         stored: what is remembered, by receiver and group.
         present: what is true.
-        acknowledged: of an episode's id, whether somebody has acknowledged it. Asked only where
-            it decides.
     """
     found: dict[Key, Target] = {}
     for one in _route_groups(routing, stored, present):
@@ -143,13 +140,13 @@ def plan(
         for each in audience:
             escalated = None
             if each.after is not None:
-                escalated = _escalated(one, each, at_once, stored, present, acknowledged, now)
+                escalated = _escalated(one, each, at_once, stored, present, now)
             target = Target(each.receiver, one.group, one.route, marks, escalated)
             found[target.key] = target
     for key, kept in stored.items():
         if key not in found and _fires(kept.state):
             found[key] = Target(key[0], kept.group, None, frozenset())
-    return iter([found[key] for key in sorted(found)])
+    return [found[key] for key in sorted(found)]
 
 
 def _alerts(present: Present) -> Iterator[tuple[str, Labels]]:
@@ -187,7 +184,6 @@ def _escalated(
     at_once: Sequence[str],
     stored: Mapping[Key, StoredGroup],
     present: Present,
-    acknowledged: Callable[[str], bool],
     now: datetime,
 ) -> frozenset[str]:
     """The episodes that were told to the first receivers ``step.after`` ago or longer, and that
@@ -204,6 +200,7 @@ def _escalated(
         times = [told[mark].at for told in first if mark in told and told[mark].status == "firing"]
         if not at_once:
             times = [episode.fired_at]
-        if times and now - min(times) >= step.after and not acknowledged(episode.id):
+        is_late = bool(times) and now - min(times) >= step.after
+        if is_late and episode.id not in present.acknowledged:
             due.add(episode.id)
     return frozenset(due)
