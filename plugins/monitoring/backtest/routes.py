@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from monitoring.alerts.silence import Silence
 from monitoring.backtest.run import PolicyRun, episodes
+from monitoring.notify.channels import forgets
 from monitoring.notify.episode import TOLD_LATE, Episode, Present
 from monitoring.notify.payload import AlertPayload, Status, fingerprint
 from monitoring.notify.routing.decision import GroupState
@@ -52,10 +53,12 @@ class RoutedMessage:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """From ``at``, in minutes, on the alerts that have all these labels are acknowledged."""
+    """The alerts with all these labels that fire at ``at``, in minutes, are acknowledged until
+    ``until``; None: for good."""
 
     at: int
     labels: Labels
+    until: int | None = None
 
 
 def alerts_of(run: PolicyRun) -> list[SimulatedAlert]:
@@ -112,6 +115,7 @@ class _World:
     ) -> None:
         self._routing = routing
         self._receivers = _names(routing)
+        self._specs = {one.name: one for one in routing.receivers}
         self._episodes = [
             _episode(number, one)
             for number, one in enumerate(sorted(alerts, key=lambda one: one.begin))
@@ -143,8 +147,15 @@ class _World:
         name = target.receiver
         kept = self._stored.get(target.key)
         state = GroupState() if kept is None else kept.state
-        wants_ends = all(one.send_resolved for one in self._routing.receivers if one.name == name)
-        decision = target.decide(state, present, suppression, now=now, send_resolved=wants_ends)
+        spec = self._specs.get(name)
+        decision = target.decide(
+            state,
+            present,
+            suppression,
+            now=now,
+            send_resolved=spec is None or spec.send_resolved,
+            repeat_acknowledged=spec is not None and forgets(spec.kind),
+        )
         self._stored[target.key] = StoredGroup(target.group, decision.state)
         messages, self._held[name] = within_limit(
             self._held.get(name, {}), state.told, decision, self._allowance(name, now)
@@ -213,6 +224,7 @@ class _World:
         return any(
             alert.fired_at <= from_minute(one.at)
             and one.at <= minute
+            and (one.until is None or minute < one.until)
             and one.labels.items() <= alert.labels.items()
             for one in self._acknowledgements
         )

@@ -62,10 +62,14 @@ class Channel(Protocol):
 
 
 _kinds: dict[str, str] = {}
+_forgetful: set[str] = set()
 
 
-def register(kind: str, factory: str) -> None:
+def register(kind: str, factory: str, *, forgets: bool = False) -> None:
     """Add a kind; ``factory`` is ``module:callable``, imported when first used.
+
+    Args:
+        forgets: whether its receivers take what they are not told again for over.
 
     Raises:
         ConfigError: the name is taken.
@@ -73,6 +77,13 @@ def register(kind: str, factory: str) -> None:
     if kind in _kinds:
         raise ConfigError(f"channel {kind!r} is registered twice: {_kinds[kind]} and {factory}")
     _kinds[kind] = factory
+    if forgets:
+        _forgetful.add(kind)
+
+
+def forgets(kind: str) -> bool:
+    """Whether receivers of this kind take what they are not told again for over."""
+    return kind in _forgetful
 
 
 def kinds() -> tuple[str, ...]:
@@ -119,7 +130,7 @@ def open_channel(receiver: Receiver) -> Channel:
 
 
 register("webhook", "monitoring.notify.webhook:Webhook")
-register("alertmanager", "monitoring.notify.alertmanager:Alertmanager")
+register("alertmanager", "monitoring.notify.alertmanager:Alertmanager", forgets=True)
 register("apprise", "monitoring.notify.apprise_channel:AppriseChannel")
 register("airflow", "monitoring.notify.airflow_channel:AirflowChannel")
 register("log", "monitoring.notify.log_channel:LogChannel")

@@ -43,6 +43,7 @@ class Hearing:
         may_begin: whether an episode that was not told may be.
         is_quiet: whether an alert with these labels is suppressed now: it is left out of lists.
         send_resolved: whether it wants to know of ends.
+        repeat_acknowledged: whether what is acknowledged is told again too.
     """
 
     wait: timedelta = _NONE
@@ -50,6 +51,7 @@ class Hearing:
     may_begin: Callable[[Episode], bool] = lambda _: True
     is_quiet: Callable[[Labels], bool] = lambda _: False
     send_resolved: bool = True
+    repeat_acknowledged: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from monitoring.alerts.silences import read_silences
 from monitoring.notify import groups, outbox
+from monitoring.notify.channels import forgets
 from monitoring.notify.context import read_context
 from monitoring.notify.definition import Receiver
 from monitoring.notify.difference import references
@@ -144,6 +145,7 @@ class _Work:
             self.suppression,
             now=self.now,
             send_resolved=receiver.send_resolved,
+            repeat_acknowledged=forgets(receiver.kind),
             external_url=self.external_url,
         )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from monitoring.alerts.acts import act
+from monitoring.notify.definition import Receiver
+from monitoring.notify.reconcile import reconcile
 
-from tests.notify.episodes import NOW, add_policy, minutes, put_alert, supersede
+from tests.notify.episodes import NOW, add_policy, minutes, put_alert, set_watermark, supersede
 from tests.notify.routing.routes import heard, messages, routing, run
 
 #: Repeats are due at 30, 60, 90 … minutes.
@@ -156,3 +158,14 @@ def test_a_flapping_alert_that_is_acknowledged_is_not_repeated_either(store):
     put_alert(store, "a", flapping_at=NOW, resolved_at=NOW + minutes(20))
     go(store, 5, 60)
     assert times(store) == [0]
+
+
+def test_an_alertmanager_is_told_again_lest_it_takes_the_alert_for_over(store):
+    add_policy(store)
+    put_alert(store, "a")
+    am = Receiver("ops", "http://127.0.0.1:9", kind="alertmanager")
+    reconcile(store, [am], now=NOW, routing=OFTEN)
+    say(store, "acknowledge", 1)
+    set_watermark(store, NOW + minutes(30))
+    reconcile(store, [am], now=NOW + minutes(30), routing=OFTEN)
+    assert times(store) == [0, 30]

@@ -71,7 +71,8 @@ def decide(
         known = [one for one in found.told.values() if one.policy in present.fresh]
         again = listed(known, hearing.is_quiet)
         # what somebody has taken on needs no reminder; it is listed with what does
-        if any(one.episode not in present.acknowledged for one in again):
+        taken_on = () if hearing.repeat_acknowledged else present.acknowledged
+        if any(one.episode not in taken_on for one in again):
             messages = (payloads_of(again),)
     decided = replace(state, told=found.told)
     if messages:

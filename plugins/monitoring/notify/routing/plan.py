@@ -61,30 +61,35 @@ class Target:
         *,
         now: datetime,
         send_resolved: bool = True,
+        repeat_acknowledged: bool = False,
         external_url: str = "",
     ) -> Decision:
         """What the receiver is told of the group now.
 
         Args:
             present: what is true, at least of the group's alerts.
+            send_resolved, repeat_acknowledged: see ``Hearing``.
         """
         route = self.route
+        hearing = replace(
+            self._hearing(suppression),
+            send_resolved=send_resolved,
+            repeat_acknowledged=repeat_acknowledged,
+        )
         return decide(
             state,
             present.only(self.marks | state.told.keys()),
-            self._hearing(suppression, send_resolved),
+            hearing,
             interval=timedelta(0) if route is None else route.interval,
             repeat=None if route is None else route.repeat,
             now=now,
             external_url=external_url,
         )
 
-    def _hearing(self, suppression: Suppression, send_resolved: bool) -> Hearing:
+    def _hearing(self, suppression: Suppression) -> Hearing:
         route, escalated = self.route, self.escalated
         if route is None:
-            return Hearing(
-                may_begin=lambda _: False, is_quiet=lambda _: True, send_resolved=send_resolved
-            )
+            return Hearing(may_begin=lambda _: False, is_quiet=lambda _: True)
 
         def may_begin(episode: Episode) -> bool:
             reached = escalated is None or episode.id in escalated
@@ -95,7 +100,6 @@ class Target:
             wait=route.wait if escalated is None else timedelta(0),
             may_begin=may_begin,
             is_quiet=lambda labels: suppression.is_quiet(route, labels),
-            send_resolved=send_resolved,
         )
 
 
