@@ -50,6 +50,8 @@ class AirflowOptions(BaseModel):
 class AirflowChannel:
     """A channel to one notifier. A new one is made for each message: it keeps what it rendered."""
 
+    options_model = AirflowOptions
+
     def __init__(self, receiver: Receiver) -> None:
         options = parse_options(receiver, AirflowOptions)
         self._receiver = receiver

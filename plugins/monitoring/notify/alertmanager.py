@@ -44,6 +44,8 @@ class AlertmanagerOptions(HttpOptions):
 class Alertmanager:
     """A channel to one Alertmanager; the receiver's URL is its base, ``https://am.example.com``."""
 
+    options_model = AlertmanagerOptions
+
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._options = parse_options(receiver, AlertmanagerOptions)

@@ -48,6 +48,8 @@ class AppriseOptions(BaseModel):
 class AppriseChannel:
     """A channel to one Apprise URL."""
 
+    options_model = AppriseOptions
+
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._options = parse_options(receiver, AppriseOptions)
