@@ -190,8 +190,12 @@ def _escalated(
     present: Present,
     now: datetime,
 ) -> frozenset[str]:
-    """The episodes that were told to the first receivers ``step.after`` ago or longer, and that
-    nobody has acknowledged. Where there is no first receiver they count from when they fired."""
+    """The episodes that it was decided to tell to the first receivers ``step.after`` ago or longer,
+    and that nobody has acknowledged. Where there is no first receiver they count from when they
+    fired.
+
+    It makes no difference whether a message arrived, or is held back by a limit: a receiver that
+    hears nothing must not keep the next from hearing."""
     assert step.after is not None
     key = one.group.stored_key
     first = [stored[name, key].state.told for name in at_once if (name, key) in stored]
