@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 from sqlalchemy.engine import Row
 
-from monitoring.notify.payload import Group
+from monitoring.notify.payload import Group, format_time
 from monitoring.notify.routing.decision import GroupState
 from monitoring.notify.routing.digest import DIGEST
 from monitoring.notify.routing.plan import Key, StoredGroup
@@ -29,12 +29,12 @@ def read_groups(connection: Connection, receivers: Sequence[str]) -> dict[Key, S
         )
         .order_by(NotificationGroup.receiver, NotificationGroup.group_key)
     )
-    return {
-        (row.receiver, row.group_key): StoredGroup(
-            Group(row.memo["labels"], row.memo["route"]), _state(row)
-        )
-        for row in rows
-    }
+    found = {}
+    for row in rows:
+        group = _group(row)
+        if group is not None:
+            found[row.receiver, row.group_key] = StoredGroup(group, _state(row))
+    return found
 
 
 def lock_group(connection: Connection, receiver: str, group: Group, now: datetime) -> GroupState:
@@ -53,6 +53,7 @@ def store_group(
             told=_as_json(state.told),
             flushed_at=state.flushed_at,
             sent_at=state.sent_at,
+            memo=_memo(group),
             updated_at=now,
         )
     )
@@ -112,8 +113,22 @@ def _memo(group: Group) -> dict[str, Any]:
     return {"route": group.route, "labels": dict(group.labels)}
 
 
+def _group(row: Row[*tuple[Any, ...]]) -> Group | None:
+    """The group of a row; None where nothing says which it is, and nothing was told of it."""
+    if row.memo is not None:
+        return Group(row.memo["labels"], row.memo["route"])
+    # a version without routing, which told a message a policy, wrote it
+    told = _state(row).told
+    return Group({"alertname": next(iter(told.values())).policy}) if told else None
+
+
 def _state(row: Row[*tuple[Any, ...]]) -> GroupState:
-    return GroupState(_told(row.told), row.flushed_at, row.sent_at)
+    if row.memo is not None:
+        return GroupState(_told(row.told), row.flushed_at, row.sent_at)
+    at = format_time(row.updated_at)
+    told = _told({mark: {"at": at, **one} for mark, one in row.told.items()})
+    fires = any(one.status == "firing" for one in told.values())
+    return GroupState(told, row.updated_at if fires else None, row.sent_at)
 
 
 def _told(data: Mapping[str, Any]) -> dict[str, Told]:
