@@ -24,7 +24,7 @@ from monitoring.notify.payload import AlertPayload, parse_time
 from monitoring.notify.told import Told, payloads_of
 
 #: What was told resolved is remembered for so long, so that it is not told again.
-_REMEMBERED = timedelta(hours=24)
+REMEMBERED = timedelta(hours=24)
 _NONE = timedelta(0)
 #: The annotation of what is told of a flapping alert.
 FLAPPING = "flapping"
@@ -95,7 +95,7 @@ def difference(
         known = {
             mark: one
             for mark, one in known.items()
-            if one.status == "firing" or one.over_at > now - _REMEMBERED or mark in news
+            if one.status == "firing" or one.over_at > now - REMEMBERED or mark in news
         }
     return Difference(messages, known)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 from sqlalchemy.engine import Row
 
 from monitoring.notify.payload import Group, format_time
@@ -35,6 +35,17 @@ def read_groups(connection: Connection, receivers: Sequence[str]) -> dict[Key, S
         if group is not None:
             found[row.receiver, row.group_key] = StoredGroup(group, _state(row))
     return found
+
+
+def is_any_over(connection: Connection, before: datetime) -> bool:
+    """Whether ``forget`` has something to do."""
+    query = select(NotificationGroup.receiver).where(_is_over(before)).limit(1)
+    return connection.scalar(query) is not None
+
+
+def forget(connection: Connection, before: datetime) -> None:
+    """Delete the groups of which nothing fires since before ``before``; of all receivers."""
+    connection.execute(delete(NotificationGroup).where(_is_over(before)))
 
 
 def lock_group(connection: Connection, receiver: str, group: Group, now: datetime) -> GroupState:
@@ -100,6 +111,16 @@ def _lock(
     }
     connection.execute(make, [made])
     return connection.execute(lock).one()
+
+
+def _is_over(before: datetime) -> ColumnElement[bool]:
+    # a group that fires has begun
+    return and_(
+        NotificationGroup.flushed_at.is_(None),
+        NotificationGroup.updated_at < before,
+        NotificationGroup.memo.is_not(None),
+        NotificationGroup.group_key != DIGEST.stored_key,
+    )
 
 
 def _is(receiver: str, group: Group) -> ColumnElement[bool]:

@@ -20,7 +20,7 @@ from monitoring.notify import groups, outbox
 from monitoring.notify.channels import forgets
 from monitoring.notify.context import read_context
 from monitoring.notify.definition import Receiver
-from monitoring.notify.difference import references
+from monitoring.notify.difference import REMEMBERED, references
 from monitoring.notify.episode import TOLD_LATE, Episode, Present
 from monitoring.notify.payload import AlertPayload, Group, message
 from monitoring.notify.present import read_present
@@ -118,6 +118,11 @@ def reconcile(
         if held:
             sent = write(name, "digest", partial(work.send_digest, receiver=by_name[name]))
             waiting += 0 if sent else len(held)
+    forgotten = now - REMEMBERED
+    with store.read() as connection:
+        over = groups.is_any_over(connection, forgotten)
+    if over:
+        store.write(partial(groups.forget, before=forgotten))
     return Decided(tuple(found), waiting, tuple(sorted(present.stale)), errors)
 
 

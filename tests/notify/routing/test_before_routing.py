@@ -57,3 +57,10 @@ def test_a_group_of_which_nothing_was_told_stops_nobody(told):
     put_alert(told, "b", service="b", fired_at=NOW + minutes(1))
     run(told, Routing(), now=NOW + minutes(1))
     assert ("b", "firing") in heard(told)[1]
+
+
+def test_what_fires_for_longer_than_a_day_is_not_forgotten(told):
+    run(told, Routing(), now=NOW + minutes(2000))
+    put_alert(told, "a", resolved_at=NOW + minutes(2001))
+    run(told, Routing(), now=NOW + minutes(2001))
+    assert heard(told) == [[("sim", "firing")], [("sim", "resolved")]]
