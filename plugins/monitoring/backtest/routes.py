@@ -18,7 +18,7 @@ from monitoring.notify.episode import TOLD_LATE, Episode, Present
 from monitoring.notify.payload import AlertPayload, Status, fingerprint
 from monitoring.notify.routing.decision import GroupState
 from monitoring.notify.routing.definition import EVERYONE
-from monitoring.notify.routing.digest import Allowance, within_limit
+from monitoring.notify.routing.digest import UNLIMITED, Allowance, within_limit
 from monitoring.notify.routing.plan import Key, StoredGroup, Target, plan
 from monitoring.notify.routing.suppression import Suppression
 from monitoring.notify.routing.tree import Routing
@@ -178,7 +178,7 @@ class _World:
     def _allowance(self, name: str, now: datetime) -> Allowance:
         limit = self._routing.limits.get(name)
         if limit is None:
-            return Allowance(left=10**9, is_waiting=False, is_clear=True)
+            return Allowance(left=UNLIMITED, is_waiting=False, is_clear=True)
         used = sum(at > now - limit.per for at in self._sent.get(name, ()))
         return Allowance(limit.messages - used, bool(self._held.get(name)), is_clear=True)
 

@@ -41,7 +41,8 @@ class Hearing:
             episode that is over is told if it lasted so long.
         begun: the group has begun: what joins it does not wait.
         may_begin: whether an episode that was not told may be.
-        is_quiet: whether an alert with these labels is suppressed now: it is left out of lists.
+        is_quiet: whether an alert that was told is suppressed now, or is none of the group's any
+            more: it is left out of lists.
         send_resolved: whether it wants to know of ends.
         repeat_acknowledged: whether what is acknowledged is told again too.
     """
@@ -49,7 +50,7 @@ class Hearing:
     wait: timedelta = _NONE
     begun: bool = False
     may_begin: Callable[[Episode], bool] = lambda _: True
-    is_quiet: Callable[[Labels], bool] = lambda _: False
+    is_quiet: Callable[[AlertPayload], bool] = lambda _: False
     send_resolved: bool = True
     repeat_acknowledged: bool = False
 
@@ -197,9 +198,9 @@ def _messages(
             )
 
 
-def listed(told: Iterable[Told], is_quiet: Callable[[Labels], bool]) -> list[Told]:
-    """What was told firing and is not suppressed now."""
-    return [one for one in told if one.status == "firing" and not is_quiet(one.alert["labels"])]
+def listed(told: Iterable[Told], is_quiet: Callable[[AlertPayload], bool]) -> list[Told]:
+    """What was told firing and is not quiet."""
+    return [one for one in told if one.status == "firing" and not is_quiet(one.alert)]
 
 
 def references(told: Mapping[str, Told]) -> list[Reference]:

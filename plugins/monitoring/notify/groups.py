@@ -70,10 +70,17 @@ def store_group(
     )
 
 
-def read_held(connection: Connection, receiver: str) -> dict[str, Told]:
-    """What is held back for a receiver: by fingerprint."""
-    memo = connection.scalar(select(NotificationGroup.memo).where(_is(receiver, DIGEST)))
-    return _told((memo or {}).get(_HELD, {}))
+def read_held(connection: Connection, receivers: Sequence[str]) -> dict[str, dict[str, Told]]:
+    """What is held back for each of the receivers that have, or had, a limit: by fingerprint."""
+    rows = connection.execute(
+        select(NotificationGroup.receiver, NotificationGroup.memo)
+        .where(
+            NotificationGroup.receiver.in_(receivers),
+            NotificationGroup.group_key == DIGEST.stored_key,
+        )
+        .order_by(NotificationGroup.receiver)
+    )
+    return {row.receiver: _told((row.memo or {}).get(_HELD, {})) for row in rows}
 
 
 def lock_held(connection: Connection, receiver: str, now: datetime) -> dict[str, Told]:

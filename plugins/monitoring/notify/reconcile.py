@@ -24,9 +24,8 @@ from monitoring.notify.difference import REMEMBERED, references
 from monitoring.notify.episode import TOLD_LATE, Episode, Present
 from monitoring.notify.payload import AlertPayload, Group, message
 from monitoring.notify.present import read_present
-from monitoring.notify.receiver_spec import RateLimit
 from monitoring.notify.routing.decision import Decision, GroupState
-from monitoring.notify.routing.digest import DIGEST, Allowance, within_limit
+from monitoring.notify.routing.digest import DIGEST, UNLIMITED, Allowance, within_limit
 from monitoring.notify.routing.plan import Target, members, plan
 from monitoring.notify.routing.suppression import Suppression
 from monitoring.notify.routing.tree import Routing
@@ -76,11 +75,11 @@ def reconcile(
             now=now,
             references=[one for kept in stored.values() for one in references(kept.state.told)],
         )
+        limited = {*routing.limits, *groups.read_held(connection, list(by_name))}
         silences = read_silences(connection, since=now - TOLD_LATE)
     targets = plan(routing, list(by_name), stored, present, now=now)
-    work = _Work(
-        routing, Suppression(silences, routing.inhibit_rules, present, now), now, external_url
-    )
+    suppression = Suppression(silences, routing.inhibit_rules, present, now)
+    work = _Work(routing, frozenset(limited), suppression, now, external_url)
     found: list[str] = []
     errors: dict[str, str] = {}
 
@@ -112,15 +111,14 @@ def reconcile(
         write(target.receiver, f"group {target.group.key}", step)
     waiting = 0
     # last, so that a digest tells what was held back just now too
-    for name in sorted(name for name in by_name if name in routing.limits):
-        with store.read() as connection:
-            held = groups.read_held(connection, name)
+    forgotten = now - REMEMBERED
+    with store.read() as connection:
+        all_held = groups.read_held(connection, list(by_name))
+        over = groups.is_any_over(connection, forgotten)
+    for name, held in all_held.items():
         if held:
             sent = write(name, "digest", partial(work.send_digest, receiver=by_name[name]))
             waiting += 0 if sent else len(held)
-    forgotten = now - REMEMBERED
-    with store.read() as connection:
-        over = groups.is_any_over(connection, forgotten)
     if over:
         store.write(partial(groups.forget, before=forgotten))
     return Decided(tuple(found), waiting, tuple(sorted(present.stale)), errors)
@@ -134,9 +132,13 @@ def _episodes(target: Target, present: Present) -> list[Episode]:
 
 @dataclass(frozen=True)
 class _Work:
-    """What all groups are decided with. Its methods write, each in a transaction of its own."""
+    """What all groups are decided with. Its methods write, each in a transaction of its own.
+
+    ``limited`` are the receivers that have a limit, or had one and may still get a digest.
+    """
 
     routing: Routing
+    limited: frozenset[str]
     suppression: Suppression
     now: datetime
     external_url: str
@@ -168,8 +170,8 @@ class _Work:
             about: the group's alerts when it was planned. Only their series are read again: what
                 joins the group meanwhile is seen by the next reconcile.
         """
-        limit = self.routing.limits.get(receiver.name)
-        held = {} if limit is None else groups.lock_held(connection, receiver.name, self.now)
+        is_limited = receiver.name in self.limited
+        held = groups.lock_held(connection, receiver.name, self.now) if is_limited else {}
         state = groups.lock_group(connection, receiver.name, target.group, self.now)
         present = read_present(
             connection,
@@ -179,15 +181,15 @@ class _Work:
             series={one.series_id for one in about},
         )
         if target.route is not None:
-            marks = members(target.route, target.group, self.routing, present)
+            marks = members(target.route, target.group, self.routing, present, state.told)
             target = target.with_marks(marks)
         decision = self.decide(target, receiver, state, present)
         if decision.state == state:
             return []
         groups.store_group(connection, receiver.name, target.group, decision.state, self.now)
         messages = decision.messages
-        if limit is not None:
-            allowance = self._allowance(connection, receiver, limit, held)
+        if is_limited:
+            allowance = self._allowance(connection, receiver, held)
             messages, new = within_limit(held, state.told, decision, allowance)
             if new != held:
                 groups.store_held(connection, receiver.name, new, self.now)
@@ -196,8 +198,7 @@ class _Work:
     def send_digest(self, connection: Connection, *, receiver: Receiver) -> list[str]:
         """Insert the digest of what is held back, if the limit allows one; returns its id."""
         held = groups.lock_held(connection, receiver.name, self.now)
-        limit = self.routing.limits[receiver.name]
-        if not held or not self._allowance(connection, receiver, limit, held).allows_digest():
+        if not held or not self._allowance(connection, receiver, held).allows_digest():
             return []
         groups.store_held(connection, receiver.name, {}, self.now)
         return self._insert(
@@ -205,16 +206,16 @@ class _Work:
         )
 
     def _allowance(
-        self,
-        connection: Connection,
-        receiver: Receiver,
-        limit: RateLimit,
-        held: Mapping[str, Told],
+        self, connection: Connection, receiver: Receiver, held: Mapping[str, Told]
     ) -> Allowance:
-        used = outbox.created_since(connection, receiver.name, self.now - limit.per)
+        limit = self.routing.limits.get(receiver.name)
+        left = UNLIMITED
+        if limit is not None:
+            used = outbox.created_since(connection, receiver.name, self.now - limit.per)
+            left = limit.messages - used
         unfinished = outbox.unfinished_kinds(connection, receiver.name)
         return Allowance(
-            left=limit.messages - used,
+            left=left,
             is_waiting=bool(held) or outbox.DIGEST in unfinished,
             is_clear=not unfinished,
         )

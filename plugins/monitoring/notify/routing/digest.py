@@ -7,6 +7,7 @@ for those before it: so a digest never tells something older than what the recei
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from monitoring.notify.told import Told
 
 #: The group that digests are told in; what is held back is remembered in its row.
 DIGEST = Group({"digest": "true"})
+#: Messages that are left to a receiver without a limit.
+UNLIMITED = sys.maxsize
 Held = Mapping[str, Told]
 Messages = tuple[tuple[AlertPayload, ...], ...]
 

@@ -5,16 +5,17 @@ The chain and the unit tests of routing decide with this same code.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitoring.notify.difference import Hearing
 from monitoring.notify.episode import Episode, Present
-from monitoring.notify.payload import Group
+from monitoring.notify.payload import AlertPayload, Group
 from monitoring.notify.routing.decision import Decision, GroupState, decide
 from monitoring.notify.routing.suppression import Suppression
 from monitoring.notify.routing.tree import Audience, Route, Routing
+from monitoring.notify.told import Told
 
 #: A receiver, and its group's stored key.
 Key = tuple[str, str]
@@ -93,13 +94,19 @@ class Target:
 
         def may_begin(episode: Episode) -> bool:
             reached = escalated is None or episode.id in escalated
-            return reached and suppression.may_begin(route, episode)
+            # what was told here may go another way now, by an edit
+            is_ours = episode.fingerprint in self.marks
+            return is_ours and reached and suppression.may_begin(route, episode)
+
+        def is_quiet(alert: AlertPayload) -> bool:
+            is_ours = alert["fingerprint"] in self.marks
+            return not is_ours or suppression.is_quiet(route, alert["labels"])
 
         return Hearing(
             # what is escalated has waited long enough
             wait=route.wait if escalated is None else timedelta(0),
             may_begin=may_begin,
-            is_quiet=lambda labels: suppression.is_quiet(route, labels),
+            is_quiet=is_quiet,
         )
 
 
@@ -112,11 +119,17 @@ class _RouteGroup:
     marks: set[str] = field(default_factory=set)
 
 
-def members(route: Route, group: Group, routing: Routing, present: Present) -> frozenset[str]:
-    """Fingerprints of the alerts that belong to a route's group now."""
+def members(
+    route: Route, group: Group, routing: Routing, present: Present, told: Mapping[str, Told]
+) -> frozenset[str]:
+    """Fingerprints of the alerts that belong to a route's group now.
+
+    Args:
+        told: what was told of the group; it may be about alerts that nobody knows of now.
+    """
     return frozenset(
         mark
-        for mark, labels in _alerts(present)
+        for mark, labels in _alerts(present, [told]).items()
         if route.group(labels) == group
         and any(one.key == route.key for one in routing.root.matching(labels))
     )
@@ -153,23 +166,22 @@ def plan(
     return [found[key] for key in sorted(found)]
 
 
-def _alerts(present: Present) -> Iterator[tuple[str, Labels]]:
-    """Fingerprint and labels of what fires, and of what ended lately."""
-    for mark, one in present.firing.items():
-        yield mark, one.labels
+def _alerts(present: Present, told: Iterable[Mapping[str, Told]]) -> dict[str, Labels]:
+    """Fingerprint and labels of what fires, of what ended lately, and of what was told firing."""
+    found: dict[str, Labels] = {mark: one.labels for mark, one in present.firing.items()}
     for mark, some in present.ended.items():
-        if mark not in present.firing:
-            yield mark, some[0].labels
+        found.setdefault(mark, some[0].labels)
+    for known in told:
+        for mark, one in known.items():
+            if one.status == "firing":
+                found.setdefault(mark, one.alert["labels"])
+    return found
 
 
 def _route_groups(
     routing: Routing, stored: Mapping[Key, StoredGroup], present: Present
 ) -> Collection[_RouteGroup]:
-    alerts = dict(_alerts(present))
-    for kept in stored.values():
-        for mark, told in kept.state.told.items():
-            if told.status == "firing":
-                alerts.setdefault(mark, told.alert["labels"])
+    alerts = _alerts(present, [kept.state.told for kept in stored.values()])
     found: dict[str, _RouteGroup] = {}
     for mark, labels in alerts.items():
         for route in routing.root.matching(labels):
