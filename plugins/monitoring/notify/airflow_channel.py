@@ -78,10 +78,7 @@ class AirflowChannel:
         text = render(receiver, message)
         context = {
             "monitoring": {
-                "subject": text.subject,
-                "text": text.plain,
-                "markdown": text.markdown,
-                "html": text.html,
+                **text.for_templates(),
                 "status": message.payload["status"],
                 "payload": message.payload,
             }

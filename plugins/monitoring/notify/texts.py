@@ -40,6 +40,15 @@ class Text:
     html: str
     secrets: tuple[str, ...] = ()
 
+    def for_templates(self) -> dict[str, str]:
+        """What templates see of it, by name."""
+        return {
+            "subject": self.subject,
+            "text": self.plain,
+            "markdown": self.markdown,
+            "html": self.html,
+        }
+
 
 @dataclass(frozen=True)
 class _Line:

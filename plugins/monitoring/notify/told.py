@@ -13,6 +13,7 @@ from monitoring.notify.payload import (
     RETRACTED,
     AlertPayload,
     Status,
+    alert_link,
     firing_alert,
     format_time,
     parse_time,
@@ -38,7 +39,7 @@ class Told:
         besides: Mapping[str, str] = MappingProxyType({}),
     ) -> Told:
         """That ``episode`` fires; ``besides`` are more annotations."""
-        link = f"{external_url}/monitoring/alerts/{episode.id}/history" if external_url else ""
+        link = alert_link(external_url, episode.id)
         annotations = {**episode.annotations, **besides}
         alert = firing_alert(episode.labels, annotations, episode.fired_at, link)
         return cls("firing", episode.id, alert, at)
