@@ -111,16 +111,15 @@ def reconcile(
         write(target.receiver, f"group {target.group.key}", step)
     waiting = 0
     # last, so that a digest tells what was held back just now too
-    forgotten = now - REMEMBERED
     with store.read() as connection:
         all_held = groups.read_held(connection, list(by_name))
-        over = groups.is_any_over(connection, forgotten)
+        is_any_over = groups.is_any_over(connection, now - REMEMBERED)
     for name, held in all_held.items():
         if held:
             sent = write(name, "digest", partial(work.send_digest, receiver=by_name[name]))
             waiting += 0 if sent else len(held)
-    if over:
-        store.write(partial(groups.forget, before=forgotten))
+    if is_any_over:
+        write("groups", "that are over", partial(work.forget))
     return Decided(tuple(found), waiting, tuple(sorted(present.stale)), errors)
 
 
@@ -204,6 +203,11 @@ class _Work:
         return self._insert(
             connection, receiver, DIGEST, [payloads_of(held.values())], held, kind=outbox.DIGEST
         )
+
+    def forget(self, connection: Connection) -> list[str]:
+        """Delete what is remembered of groups that are over for long."""
+        groups.forget(connection, self.now - REMEMBERED)
+        return []
 
     def _allowance(
         self, connection: Connection, receiver: Receiver, held: Mapping[str, Told]
