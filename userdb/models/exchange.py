@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, Integer, String
+from sqlalchemy import Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from userdb.models.base import TABLE_OPTIONS, Base
@@ -40,8 +40,7 @@ class PullCursor(Base):
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     #: as the node gave it; null: from the beginning
     cursor: Mapped[str | None] = mapped_column(String(512))
-    #: the first minute that the node was ever asked for
+    #: the first minute that the node was ever asked for; what changed since the cursor is read of
+    #: all minutes from it on
     since_minute: Mapped[int] = mapped_column(Integer)
-    #: whether all that there was since then has been read
-    drained: Mapped[bool] = mapped_column(Boolean)
     pulled_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -45,6 +45,7 @@ def store_containers(
     *,
     node: str,
     pulled: bool = False,
+    max_age: timedelta = MAX_AGE,
     now: datetime,
 ) -> Tally:
     """Store the samples that are new. The label ``host`` of rows that name none is the node.
@@ -56,7 +57,7 @@ def store_containers(
         sqlalchemy.exc.DBAPIError: userdb failed; nothing of this call is stored then.
     """
     tally = Tally.of(len(rows))
-    kept = _accepted(connection, rows, tally, now)
+    kept = _accepted(connection, rows, tally, max_age, now)
     if not kept:
         return tally
     labels = {}
@@ -84,6 +85,7 @@ def _accepted(
     connection: Connection,
     rows: Sequence[ContainerRow | Malformed],
     tally: Tally,
+    max_age: timedelta,
     now: datetime,
 ) -> dict[int, ContainerRow]:
     first = read_floors(connection).get(FAMILY)
@@ -94,9 +96,9 @@ def _accepted(
             tally.reject(index, None, row.field, row.message)
             continue
         filed = from_minute(filed_in(row))
-        if why := refused_time(row.observed_at, now=now, max_age=MAX_AGE, floor=None):
+        if why := refused_time(row.observed_at, now=now, max_age=max_age, floor=None):
             tally.reject(index, row.container, "observed_at", why)
-        elif why := refused_time(filed, now=now, max_age=MAX_AGE, floor=floor):
+        elif why := refused_time(filed, now=now, max_age=max_age, floor=floor):
             tally.reject(index, row.container, "minute", why)
         elif not filed <= row.observed_at < filed + _FILED_BEFORE:
             why = "is not within the hour before observed_at"

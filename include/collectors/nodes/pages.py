@@ -104,6 +104,7 @@ def read_page(
     *,
     since: str | None,
     begin: datetime,
+    covered_from: datetime,
     limit: int,
     now: datetime,
 ) -> Page:
@@ -111,19 +112,19 @@ def read_page(
 
     Args:
         begin: nothing from before is asked for.
+        covered_from: coverage is told from here on.
         limit: events, or minutes.
 
     Raises:
         InvalidRequestError: the cursor is none, or of another kind.
     """
-    first = to_minute(begin)
     cursor = _decode(since, kind)
     # first: what is covered was committed before what is read next
-    covered = _covered(connection, kind, first, to_minute(now))
+    covered = _covered(connection, kind, to_minute(covered_from), to_minute(now))
     if kind == "events":
         found = _events(connection, cursor, begin, limit)
     else:
-        found = _minutes(connection, cursor, kind, first, limit)
+        found = _minutes(connection, cursor, kind, to_minute(begin), limit)
     # what is held back may be of any minute
     return Page(found.items, found.cursor.encode(), found.more, [] if found.held else covered)
 

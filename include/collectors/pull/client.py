@@ -55,14 +55,22 @@ class NodeClient:
     def remaining_s(self) -> float:
         return self._timeout_s - (time.perf_counter() - self._began)
 
-    def page(self, kind: Kind, *, since: str | None, begin: datetime) -> RawPage:
+    def page(
+        self, kind: Kind, *, since: str | None, begin: datetime, covered_from: datetime
+    ) -> RawPage:
         """The page after the cursor ``since``; its items are as they came.
+
+        Nothing from before ``begin`` is asked for, and coverage from ``covered_from`` on.
 
         Raises:
             CollectionError: the node can't be reached, is too slow, doesn't answer with a page,
                 or its clock is wrong; names it and what to do.
         """
-        parameters = {"from": begin.isoformat(), "limit": str(_LIMITS[kind])}
+        parameters = {
+            "from": begin.isoformat(),
+            "covered_from": covered_from.isoformat(),
+            "limit": str(_LIMITS[kind]),
+        }
         if since is not None:
             parameters["since"] = since
         body = self._get(f"/api/v1/pull/{kind}", parameters)

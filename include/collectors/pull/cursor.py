@@ -16,7 +16,10 @@ from userdb.times import from_minute, to_minute
 
 @dataclass(frozen=True)
 class Position:
-    """Where to read on: after ``cursor``, and nothing from before ``begin``."""
+    """Where to read on: after ``cursor``, and nothing from before ``begin``.
+
+    ``begin`` stays where it was at first: what comes late is read however old it is.
+    """
 
     cursor: str | None
     begin: datetime
@@ -28,20 +31,17 @@ def open_position(
     """Where to read on, for someone who wants all there is from ``begin`` on.
 
     A node that was never asked for so long ago is read from the beginning again; what was read
-    is the same then.
+    before is the same then.
     """
     first = to_minute(begin)
     _add(connection, node, kind, first, now)
     row = connection.execute(_row(node, kind).with_for_update()).one()
     if first < row.since_minute:
         connection.execute(
-            update(PullCursor)
-            .where(_is(node, kind))
-            .values(cursor=None, since_minute=first, drained=False)
+            update(PullCursor).where(_is(node, kind)).values(cursor=None, since_minute=first)
         )
-        return Position(None, begin)
-    # what an earlier, wider reading has not come to is read by this one
-    return Position(row.cursor, begin if row.drained else from_minute(row.since_minute))
+        return Position(None, from_minute(first))
+    return Position(row.cursor, from_minute(row.since_minute))
 
 
 def move(
@@ -51,7 +51,6 @@ def move(
     *,
     at: str | None,
     to: str,
-    drained: bool,
     now: datetime,
 ) -> bool:
     """Move the cursor, in the transaction that stores the page; false where it isn't ``at`` any
@@ -59,11 +58,7 @@ def move(
     row = connection.execute(_row(node, kind).with_for_update()).one()
     if row.cursor != at:
         return False
-    connection.execute(
-        update(PullCursor)
-        .where(_is(node, kind))
-        .values(cursor=to, drained=row.drained or drained, pulled_at=now)
-    )
+    connection.execute(update(PullCursor).where(_is(node, kind)).values(cursor=to, pulled_at=now))
     return True
 
 
@@ -73,7 +68,6 @@ def _add(connection: Connection, node: str, kind: Kind, first: int, now: datetim
         "kind": kind,
         "cursor": None,
         "since_minute": first,
-        "drained": False,
         "pulled_at": now,
     }
     if connection.dialect.name == "sqlite":
@@ -83,10 +77,8 @@ def _add(connection: Connection, node: str, kind: Kind, first: int, now: datetim
     connection.execute(statement.on_duplicate_key_update(node=statement.inserted.node))
 
 
-def _row(node: str, kind: Kind) -> Select[str | None, int, bool]:
-    return select(PullCursor.cursor, PullCursor.since_minute, PullCursor.drained).where(
-        _is(node, kind)
-    )
+def _row(node: str, kind: Kind) -> Select[str | None, int]:
+    return select(PullCursor.cursor, PullCursor.since_minute).where(_is(node, kind))
 
 
 def _is(node: str, kind: Kind) -> ColumnElement[bool]:

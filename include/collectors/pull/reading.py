@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -99,7 +99,9 @@ class NodeReading:
                     connection, self.node.name, kind, begin=self._begin, now=self._client.now
                 )
             )
-            page = self._client.page(kind, since=position.cursor, begin=position.begin)
+            page = self._client.page(
+                kind, since=position.cursor, begin=position.begin, covered_from=self._begin
+            )
             if page.more and page.cursor == position.cursor:
                 raise CollectionError(
                     f"the node {self.node.name} at {self.node.url} says that there are more "
@@ -129,7 +131,6 @@ class NodeReading:
             kind,
             at=position.cursor,
             to=page.cursor,
-            drained=not page.more,
             now=now,
         ):
             return None
@@ -147,14 +148,12 @@ class _Bounds:
     begin: datetime
     floor: datetime | None
 
+    @property
+    def max_age(self) -> timedelta:
+        return self.now - self.begin
+
     def refuses(self, at: datetime) -> str | None:
-        # a minute that holds begin begins before it
-        return refused_time(
-            at,
-            now=self.now,
-            max_age=self.now - from_minute(to_minute(self.begin)),
-            floor=self.floor,
-        )
+        return refused_time(at, now=self.now, max_age=self.max_age, floor=self.floor)
 
 
 def _events(
@@ -199,7 +198,9 @@ def _containers(
             found.reject(f"containers of {item.minute.isoformat()}", why)
         else:
             rows += [row.model_copy(update={"minute": item.minute}) for row in item.rows]
-    tally = store_containers(connection, rows, node=node, pulled=True, now=bounds.now)
+    tally = store_containers(
+        connection, rows, node=node, pulled=True, max_age=bounds.max_age, now=bounds.now
+    )
     found.rows += tally.count("stored")
     for one in tally.rejected:
         found.reject(f"container {one.id}", f"{one.field}: {one.message}")

@@ -53,7 +53,7 @@ class PullSettings(BaseModel):
 
     Attributes:
         timeout_s: seconds that one node may take; nodes are asked at the same time.
-        lookback: how far before a window a node may still tell news.
+        lookback: how far before a window a node is asked what it covers, and at first for rows.
         max_clock_skew: a node whose clock is further from ours is not read.
     """
 

@@ -36,6 +36,11 @@ From = Annotated[
 ]
 
 
+CoveredFrom = Annotated[
+    Time | None, Query(description="Coverage is told from here on; by default a day ago")
+]
+
+
 @router.get(
     "/events",
     response_model=PulledPage[EventRow],
@@ -46,11 +51,12 @@ def events(
     connection: ConnectionDep,
     since: Since = None,
     begin: From = None,
+    covered_from: CoveredFrom = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Events")] = 500,
 ) -> Response:
     """Reading on from the last page's cursor misses no event and repeats none, also while others
     are being stored."""
-    return _page(connection, "events", since, begin, limit)
+    return _page(connection, "events", since, begin, covered_from, limit)
 
 
 @router.get(
@@ -63,11 +69,12 @@ def requests(
     connection: ConnectionDep,
     since: Since = None,
     begin: From = None,
+    covered_from: CoveredFrom = None,
     limit: Annotated[int, Query(ge=1, le=1440, description="Minutes")] = 60,
 ) -> Response:
     """A minute comes again when late data changes it, each time whole: it replaces what was read
     of it before."""
-    return _page(connection, "requests", since, begin, limit)
+    return _page(connection, "requests", since, begin, covered_from, limit)
 
 
 @router.get(
@@ -80,18 +87,30 @@ def containers(
     connection: ConnectionDep,
     since: Since = None,
     begin: From = None,
+    covered_from: CoveredFrom = None,
     limit: Annotated[int, Query(ge=1, le=1440, description="Minutes")] = 60,
 ) -> Response:
     """A sample never changes; a minute comes again when samples are added to it."""
-    return _page(connection, "containers", since, begin, limit)
+    return _page(connection, "containers", since, begin, covered_from, limit)
 
 
 def _page(
-    connection: ConnectionDep, kind: Kind, since: str | None, begin: datetime | None, limit: int
+    connection: ConnectionDep,
+    kind: Kind,
+    since: str | None,
+    begin: datetime | None,
+    covered_from: datetime | None,
+    limit: int,
 ) -> Response:
     now = datetime.now(UTC)
     page = read_page(
-        connection, kind, since=since, begin=begin or now - _REACH, limit=limit, now=now
+        connection,
+        kind,
+        since=since,
+        begin=begin or now - _REACH,
+        covered_from=covered_from or now - _REACH,
+        limit=limit,
+        now=now,
     )
     covered = [
         {"from": from_minute(low), "to": from_minute(high + 1)} for low, high in page.covered

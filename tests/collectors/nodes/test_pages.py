@@ -42,7 +42,9 @@ def read(
     store: Store, kind: Kind, since: str | None = None, limit: int = 50, begin: datetime = BEGIN
 ) -> Page:
     with store.read() as connection:
-        return read_page(connection, kind, since=since, begin=begin, limit=limit, now=NOW)
+        return read_page(
+            connection, kind, since=since, begin=begin, covered_from=begin, limit=limit, now=NOW
+        )
 
 
 def walk(store: Store, kind: Kind, since: str | None = None, **given: Any) -> Iterator[Page]:

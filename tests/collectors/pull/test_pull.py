@@ -176,12 +176,20 @@ def test_who_asks_for_an_earlier_window_gets_what_lies_before_the_cursor(
     add_minute(one, "edge", FIRST - ago, 3)
     add_minute(one, "edge", FIRST, 5)
     add_events(one, "new")
+    cover_all(one, FIRST - ago, STOP - ago)
     pull(store, nodes[0])
     assert (events(store), set(requests(store))) == ({"new": 1}, {("gw-1/edge", 0)})
     earlier = Window.of_minutes(FIRST - ago, STOP - ago)
     pull(store, nodes[0], window=earlier)
     assert events(store) == {"new": 1, "old": 1}
     assert requests(store) == {("gw-1/edge", 0): 5, ("gw-1/edge", -ago): 3}
+    assert covers(store, "event", FIRST - ago, STOP - ago) == [at - ago for at in range(5)]
+    # what comes later than lookback is read too, of all that was ever asked for
+    add_minute(one, "edge", FIRST - ago, 4)
+    add_events(one, "late", at=from_minute(FIRST - ago))
+    pull(store, nodes[0])
+    assert events(store) == {"new": 1, "old": 1, "late": 1}
+    assert requests(store)["gw-1/edge", -ago] == 4
 
 
 def test_nodes_that_pull_each_other_don_t_go_round_in_circles(

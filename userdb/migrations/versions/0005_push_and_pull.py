@@ -34,7 +34,6 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("cursor", sa.String(length=512), nullable=True),
         sa.Column("since_minute", sa.Integer(), nullable=False),
-        sa.Column("drained", sa.Boolean(), nullable=False),
         sa.Column("pulled_at", UtcDateTime, nullable=False),
         sa.PrimaryKeyConstraint("node", "kind", name="pk_pull_cursor"),
     )
