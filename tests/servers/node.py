@@ -36,9 +36,11 @@ def run_node(name: str, store: Store, *, delay_s: float = 0.0) -> Iterator[PullN
         while not server.started:
             time.sleep(0.01)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        yield PullNode.model_validate({"name": name, "url": url, "key": key})
-        server.should_exit = True
-        thread.join()
+        try:
+            yield PullNode.model_validate({"name": name, "url": url, "key": key})
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def _late(app: ASGIApp, delay_s: float) -> ASGIApp:
@@ -90,9 +92,10 @@ def run_scripted_node(name: str, answer: Answer) -> Iterator[PullNode]:
     server.block_on_close = False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield PullNode.model_validate(
-        {"name": name, "url": f"http://127.0.0.1:{server.server_port}", "key": "secret-of-tests"}
-    )
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield PullNode.model_validate({"name": name, "url": url, "key": "secret-of-tests"})
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

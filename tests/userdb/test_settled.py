@@ -65,7 +65,7 @@ def test_concurrent_writers_lose_no_row_to_a_reader_that_reads_on(store: Store) 
             if ended and not rows:
                 return
 
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(write, range(WRITERS)))

@@ -226,7 +226,7 @@ def test_no_event_is_missed_while_others_are_being_stored(store: Store) -> None:
             if ended and not page.items:
                 return
 
-    reader = threading.Thread(target=read_on)
+    reader = threading.Thread(target=read_on, daemon=True)
     reader.start()
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(write, range(5)))
