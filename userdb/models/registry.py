@@ -41,7 +41,7 @@ class ServiceInstance(Base):
     #: a function of service and instance_id
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     service: Mapped[str] = mapped_column(String(128))
-    instance_id: Mapped[str] = mapped_column(String(128))
+    instance_id: Mapped[str] = mapped_column(String(260))
     #: an IP address in its shortest form, or a host's name in lower case
     address: Mapped[str] = mapped_column(String(253))
     port: Mapped[int] = mapped_column(Integer)

@@ -29,7 +29,7 @@ def upgrade() -> None:
         "service_instance",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("service", sa.String(length=128), nullable=False),
-        sa.Column("instance_id", sa.String(length=128), nullable=False),
+        sa.Column("instance_id", sa.String(length=260), nullable=False),
         sa.Column("address", sa.String(length=253), nullable=False),
         sa.Column("port", sa.Integer(), nullable=False),
         sa.Column("container", sa.String(length=255), nullable=True),
