@@ -30,7 +30,7 @@ def test_an_address_has_one_form(given: str, kept: str) -> None:
     ],
 )
 def test_what_no_gateway_could_reach_is_refused(address: str) -> None:
-    with pytest.raises(ValueError, match="give an address|neither an IP|broadcast|zone"):
+    with pytest.raises(ValueError, match=r"give an address|neither an IP|broadcast|zone"):
         normal_address(address)
 
 

@@ -224,7 +224,7 @@ def test_failing_checks_make_unhealthy_after_as_many_as_allowed(
         "healthy",
     )
     assert bad.check_message
-    assert (good.checked_at, good.check_message) == (at(120), None)
+    assert (good.state, good.checked_at, good.check_message) == ("healthy", at(120), None)
     # it moved to where it works: what failed was something else
     enrol(store, 1, 130, address="localhost", port=web, ttl_s=3600, health_check=http("/200"))
     assert service(store, 130).healthy == 2
