@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
 
 _TOKEN = re.compile(
     r"""
@@ -107,8 +111,16 @@ def _require_re2(regex: str) -> None:
     """RE2 is what Traefik's Go has, and what DuckDB brings along."""
     import duckdb
 
-    with duckdb.connect(":memory:") as connection:
+    # a cursor of its own for each thread
+    with _database().cursor() as cursor:
         try:
-            connection.execute("SELECT regexp_full_match('/', ?)", [regex]).fetchall()
+            cursor.execute("SELECT regexp_full_match('/', ?)", [regex]).fetchall()
         except duckdb.Error as error:
             raise ValueError(f"not a regular expression of RE2: {error}") from None
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    return duckdb.connect(":memory:")
