@@ -27,7 +27,7 @@ def test_a_stale_policy_is_told_and_fails_nothing(
         }
         runs = [dags.run("monitoring_upkeep", environment=environment) for _ in range(2)]
     for run in runs:
-        assert run.tasks == {"notify": "success", "watch": "success"}
+        assert run.tasks == {"notify": "success", "registry": "success", "watch": "success"}
         assert set(run.xcoms["watch/return_value"]["problems"]) == {"policy request-timeouts"}
     assert [one.payload["status"] for one in hook.received] == ["firing"]
     assert json.loads((tmp_path / "var" / "watchdog.json").read_text()).keys() == {
@@ -45,7 +45,7 @@ def test_an_unreachable_userdb_is_told_by_the_watch_and_fails_the_rest(
             "MONITORING_WATCHDOG_URL": hook.url,
         }
         run = dags.run("monitoring_upkeep", environment=environment)
-    assert run.tasks == {"notify": "failed", "watch": "success"}
+    assert run.tasks == {"notify": "failed", "registry": "failed", "watch": "success"}
     assert set(run.xcoms["watch/return_value"]["problems"]) == {"userdb"}
     told = [subject for one in hook.received for subject in one.payload["reasons"]]
     assert "userdb" in told

@@ -7,7 +7,17 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from monitoring.api import alerts, callbacks, chain_status, health, problems
+from monitoring.api import (
+    alerts,
+    audit,
+    callbacks,
+    chain_status,
+    gateway,
+    health,
+    problems,
+    registry,
+    routes,
+)
 from monitoring.api.access import Login, requires
 from monitoring.api.body import BodyLimit
 from monitoring.api.openapi import describe
@@ -33,6 +43,10 @@ def create_app(*, login: Login | None) -> FastAPI:
     problems.install(app)
     app.include_router(alerts.router, prefix=_API)
     app.include_router(chain_status.router, prefix=_API)
+    app.include_router(registry.router)
+    app.include_router(routes.router)
+    app.include_router(gateway.router)
+    app.include_router(audit.router)
     app.include_router(_documentation(app))
     # the only open ones: who sent them, or what they tell, is no secret
     app.include_router(callbacks.callbacks, prefix=_API)
