@@ -288,9 +288,7 @@ def keep_registry(context: Context) -> dict[str, Any]:
     with failure_told(context), _opened() as store:
         from monitoring.registry.upkeep import keep_up
 
-        counts = keep_up(
-            store, now=datetime.now(UTC), checks_for_s=UPKEEP_CHECKS_FOR_S
-        ).as_dict()
+        counts = keep_up(store, now=datetime.now(UTC), checks_for_s=UPKEEP_CHECKS_FOR_S).as_dict()
         log.info("registry: %s", counts)
         return counts
 

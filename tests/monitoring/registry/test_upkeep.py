@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from monitoring import chain
+from monitoring.alerts.read import list_alerts
 from monitoring.audit import list_audit
 from monitoring.registry.checking import Target, check_all
 from monitoring.registry.definition import HealthCheck, Registration, ServiceSettings
@@ -18,8 +20,12 @@ from monitoring.registry.registration import deregister, heartbeat, register
 from monitoring.registry.rows import ServiceState, read_service
 from monitoring.registry.services import set_service
 from monitoring.registry.upkeep import UpkeepReport, keep_up
+from monitoring.status import read_status
+from monitoring.window import Window
 from sqlalchemy import select
 
+from include.collectors.config import Settings
+from include.collectors.run import run_collector
 from userdb.models import MonitorEvent
 from userdb.store import Store
 
@@ -193,6 +199,7 @@ def test_mass_expiry_deregisters_nobody_and_is_told_every_minute_it_lasts(store:
             assert (report.protected, report.deregistered) == (["sim"], 0)
     told = [kind for kind, _ in events(store)]
     assert told.count("MassExpiry") == 3
+    assert read_status(store, now=at(3800), collectors=[]).protected_services == ("sim",)
     state = service(store, 3800)
     assert (len(state.instances), len(state.in_service), state.healthy) == (4, 2, 0)
     for instance in instances[:2]:
@@ -200,6 +207,28 @@ def test_mass_expiry_deregisters_nobody_and_is_told_every_minute_it_lasts(store:
     # enough are healthy again: the floor holds the others no longer
     assert upkeep(store, 3901).deregistered == 2
     assert [one.instance_id for one in service(store, 3901).in_service] == ["sim-0", "sim-1"]
+    assert read_status(store, now=at(3901), collectors=[]).protected_services == ()
+
+
+def test_mass_expiry_opens_an_alert_that_resolves_when_it_is_over(sqlite_store: Store) -> None:
+    for number in range(3):
+        enrol(sqlite_store, number)
+    for minute in range(10, 21):
+        if minute == 16:  # as clients do that are told that they are forgotten
+            for number in range(3):
+                enrol(sqlite_store, number, minute * 60, ttl_s=3600)
+        upkeep(sqlite_store, minute * 60 + 1)
+    window = Window(at(0), at(1800))
+    run_collector("gateway_exceptions", window, sqlite_store, now=window.end, settings=Settings())
+    chain.score_policies(window, sqlite_store, now=window.end)
+    chain.update_alerts(sqlite_store, now=window.end)
+    with sqlite_store.read() as connection:
+        (alert,) = list_alerts(connection)
+    assert (alert.policy, alert.labels, alert.severity) == (
+        *("service-mass-expiry", {"service": "sim"}, "critical"),
+    )
+    # the event of 10:10:01 is known at 10:11; the last one's is five minutes old at 10:21
+    assert (alert.fired_at, alert.resolved_at) == (at(11 * 60), at(21 * 60))
 
 
 def test_a_service_without_a_floor_is_emptied(store: Store) -> None:
