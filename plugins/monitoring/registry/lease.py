@@ -71,6 +71,9 @@ class Verdict:
     reason: str
 
 
+HEALTHY = Verdict("healthy", True, "")
+
+
 @dataclass(frozen=True)
 class Judgement:
     """A service's instances at a time: verdicts by id, in the order given.
@@ -111,7 +114,7 @@ def judge(leases: Sequence[Lease], *, floor: float, now: datetime) -> Judgement:
 
 def _verdict(one: Lease, now: datetime, *, protected: bool, kept: bool) -> Verdict:
     if one.is_healthy(now):
-        return Verdict("healthy", True, "")
+        return HEALTHY
     if not protected and now >= one.forgotten_at:
         return Verdict("gone", False, f"no heartbeat since {one.renewed_at.isoformat()}")
     if one.runs(now):

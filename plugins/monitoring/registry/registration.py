@@ -11,11 +11,11 @@ from sqlalchemy.engine import Row
 
 from monitoring.audit import record
 from monitoring.registry.definition import Registration, host_port
-from monitoring.registry.rows import Instance, judge_rows, lease_of, read_service
+from monitoring.registry.rows import Instance, judge_row, lease_of, read_instance
 from monitoring.registry.services import ensure_service
 from monitoring.unique import write_unique
 from userdb.errors import ConflictError, NotFoundError
-from userdb.models import Service, ServiceInstance
+from userdb.models import ServiceInstance
 from userdb.store import Store
 
 _COLUMNS = tuple(ServiceInstance.__table__.c)
@@ -49,21 +49,17 @@ def register(store: Store, asked: Registration, *, by: str, now: datetime) -> Re
     """
 
     def work(connection: Connection) -> Registered:
-        floor = ensure_service(connection, asked.service, by=by, now=now)
+        ensure_service(connection, asked.service, by=by, now=now)
         _free_address(connection, asked, by=by, now=now)
-        rows = connection.execute(
-            select(*_COLUMNS).where(ServiceInstance.service == asked.service).with_for_update()
-        ).all()
-        judged = judge_rows(rows, floor=floor, now=now)
-        known = next((row for row in rows if row.id == asked.id), None)
-        if known is not None and judged.verdicts[known.id].state == "gone":
+        known = _row(connection, asked.id)
+        if known is not None and judge_row(connection, known, now=now).state == "gone":
             _remove(connection, known, "expire", by=by, now=now)
             known = None
         if known is None:
             _insert(connection, asked, by=by, now=now)
         else:
             _renew(connection, known, asked, by=by, now=now)
-        return Registered(_read(connection, asked.service, asked.id, now), created=known is None)
+        return Registered(_read(connection, asked.id, now), created=known is None)
 
     return write_unique(store, work)
 
@@ -77,17 +73,17 @@ def heartbeat(store: Store, instance: str, *, now: datetime) -> Instance:
     """
 
     def work(connection: Connection) -> Instance:
+        # locked, so that upkeep doesn't delete it meanwhile
         row = _find(connection, instance)
-        # a lease is never shortened by a heartbeat that was overtaken
-        renewed = max(row.renewed_at, now)
-        if now >= lease_of(row).forgotten_at and _is_gone(connection, row, now):
+        if judge_row(connection, row, now=now).state == "gone":
             raise _unknown(instance)
-        changed = connection.execute(
-            update(ServiceInstance).where(ServiceInstance.id == instance).values(renewed_at=renewed)
-        ).rowcount
-        if not changed:
-            raise _unknown(instance)
-        return _read(connection, row.service, instance, now)
+        connection.execute(
+            update(ServiceInstance)
+            .where(ServiceInstance.id == instance)
+            # a lease is never shortened by a heartbeat that was overtaken
+            .values(renewed_at=max(row.renewed_at, now))
+        )
+        return _read(connection, instance, now)
 
     return store.write(work)
 
@@ -100,8 +96,8 @@ def deregister(store: Store, instance: str, *, by: str, now: datetime) -> None:
     """
 
     def work(connection: Connection) -> None:
-        row = _find(connection, instance, lock=True)
-        gone = now >= lease_of(row).forgotten_at and _is_gone(connection, row, now)
+        row = _find(connection, instance)
+        gone = judge_row(connection, row, now=now).state == "gone"
         _remove(connection, row, "expire" if gone else "deregister", by=by, now=now)
 
     store.write(work)
@@ -205,25 +201,24 @@ def _shown(row: Any) -> dict[str, Any]:
     return {name: row[name] for name in ("service", "instance_id", *_DEFINED)}
 
 
-def _find(connection: Connection, instance: str, *, lock: bool = False) -> Row[Any]:
-    query = select(*_COLUMNS).where(ServiceInstance.id == instance)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+def _find(connection: Connection, instance: str) -> Row[Any]:
+    row = _row(connection, instance)
     if row is None:
         raise _unknown(instance)
     return row
 
 
-def _is_gone(connection: Connection, row: Row[Any], now: datetime) -> bool:
-    """Whether upkeep would delete it now: a protected service's instances stay."""
-    floor = connection.scalar(select(Service.floor).where(Service.name == row.service))
-    rows = connection.execute(select(*_COLUMNS).where(ServiceInstance.service == row.service)).all()
-    return judge_rows(rows, floor=floor or 0.0, now=now).verdicts[row.id].state == "gone"
+def _row(connection: Connection, instance: str) -> Row[Any] | None:
+    """The instance's row, locked."""
+    return connection.execute(
+        select(*_COLUMNS).where(ServiceInstance.id == instance).with_for_update()
+    ).one_or_none()
 
 
-def _read(connection: Connection, service: str, instance: str, now: datetime) -> Instance:
-    state = read_service(connection, service, now=now)
-    assert state is not None
-    return next(one for one in state.instances if one.id == instance)
+def _read(connection: Connection, instance: str, now: datetime) -> Instance:
+    found = read_instance(connection, instance, now=now)
+    assert found is not None
+    return found
 
 
 def _unknown(instance: str) -> NotFoundError:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.engine import Row
 
 from monitoring.registry.definition import HealthCheck, host_port
-from monitoring.registry.lease import Judgement, Lease, State, judge
+from monitoring.registry.lease import HEALTHY, Judgement, Lease, State, Verdict, judge
 from userdb.models import Service, ServiceInstance
 
 
@@ -99,6 +99,28 @@ def read_service(connection: Connection, name: str, *, now: datetime) -> Service
     return next(iter(read_services(connection, now=now, names=[name])), None)
 
 
+def read_instance(connection: Connection, instance: str, *, now: datetime) -> Instance | None:
+    """The instance with the id ``instance``, judged at ``now``; None where it has no row.
+
+    What is healthy is so whatever the others are: they are read only where it is not.
+    """
+    row = connection.execute(
+        select(*ServiceInstance.__table__.c).where(ServiceInstance.id == instance)
+    ).one_or_none()
+    return None if row is None else _instance(row, judge_row(connection, row, now=now))
+
+
+def judge_row(connection: Connection, row: Row[Any], *, now: datetime) -> Verdict:
+    """What an instance is, by its row."""
+    if lease_of(row).is_healthy(now):
+        return HEALTHY
+    floor = connection.scalar(select(Service.floor).where(Service.name == row.service))
+    rows = connection.execute(
+        select(*ServiceInstance.__table__.c).where(ServiceInstance.service == row.service)
+    ).all()
+    return judge_rows(rows, floor=floor or 0.0, now=now).verdicts[row.id]
+
+
 def judge_rows(rows: Sequence[Row[Any]], *, floor: float, now: datetime) -> Judgement:
     """Judge the rows of one service's instances."""
     return judge([lease_of(row) for row in rows], floor=floor, now=now)
@@ -128,13 +150,14 @@ def _service(row: Row[Any], instances: Sequence[Row[Any]], now: datetime) -> Ser
         needed=judged.needed,
         protected=judged.protected,
         instances=tuple(
-            _instance(one, judged) for one in instances if judged.verdicts[one.id].state != "gone"
+            _instance(one, judged.verdicts[one.id])
+            for one in instances
+            if judged.verdicts[one.id].state != "gone"
         ),
     )
 
 
-def _instance(row: Row[Any], judged: Judgement) -> Instance:
-    verdict = judged.verdicts[row.id]
+def _instance(row: Row[Any], verdict: Verdict) -> Instance:
     return Instance(
         id=row.id,
         service=row.service,

@@ -80,7 +80,7 @@ def by_traefik(table: list[RouteSpec], request: RequestLine) -> str | None:
     return held[max(held)] if held else None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(tables(), requests)
 def test_nginx_and_traefik_are_told_the_winner_that_the_table_has(
     table: list[RouteSpec], request: RequestLine
