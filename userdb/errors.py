@@ -8,6 +8,11 @@ MonitoringError                     something is wrong; the text says what, wher
 ├── WindowError                     a window that can't be processed
 ├── UserdbUnavailable               userdb can't be reached
 ├── SchemaError                     userdb's schema is older or newer than the code
+├── InvalidRequestError             what was asked is not valid; ``errors`` names each field
+├── NotFoundError                   what was asked for isn't there
+├── ConflictError                   what is there stands against it; ``members`` says what
+├── PreconditionError               it was changed by somebody else in the meantime
+├── AccessError                     a key or its rights don't allow it
 ├── AlertError                      an alert about which that can't be done
 │   └── TokenError                  ... as the token out of a message allows nothing
 ├── CollectionError                 a source could not be read
@@ -15,6 +20,16 @@ MonitoringError                     something is wrong; the text says what, wher
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+
+class FieldError(TypedDict):
+    """What is wrong with a field of a request."""
+
+    field: str
+    message: str
 
 
 class MonitoringError(Exception):
@@ -47,6 +62,37 @@ class UserdbUnavailable(MonitoringError):
 
 class SchemaError(MonitoringError):
     """userdb's schema is missing, older or newer than the code."""
+
+
+class InvalidRequestError(MonitoringError, ValueError):
+    """What was asked is not valid. ``errors``: of each field its name and what is wrong."""
+
+    def __init__(self, message: str, *, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors)
+
+
+class NotFoundError(MonitoringError):
+    """What was asked for isn't there."""
+
+
+class ConflictError(MonitoringError):
+    """What is there stands against what was asked.
+
+    ``members`` says what, in values of JSON, for programs.
+    """
+
+    def __init__(self, message: str, **members: Any) -> None:
+        super().__init__(message)
+        self.members = members
+
+
+class PreconditionError(MonitoringError):
+    """What was to be changed is no more what the caller has seen."""
+
+
+class AccessError(MonitoringError):
+    """A caller's key is missing, unknown, expired or revoked, or doesn't allow what was asked."""
 
 
 class AlertError(MonitoringError):

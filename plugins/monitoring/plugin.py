@@ -34,6 +34,7 @@ class MonitoringPlugin(AirflowPlugin):  # type: ignore[misc]
 
 def _apps() -> list[dict[str, Any]]:
     from monitoring.api.app import create_app
-    from monitoring.api.auth import may_read
+    from monitoring.api.auth import airflow_login
 
-    return [{"name": "monitoring", "url_prefix": "/monitoring", "app": create_app(reader=may_read)}]
+    app = create_app(login=airflow_login)
+    return [{"name": "monitoring", "url_prefix": "/monitoring", "app": app}]

@@ -1,5 +1,6 @@
 """Typed tables of userdb, a module an area."""
 
+from userdb.models.access import ApiKey
 from userdb.models.alerts import Alert, AlertTransition, OperatorAction
 from userdb.models.base import Base
 from userdb.models.collection import Collection, Dirty, RetentionFloor, Series
@@ -18,6 +19,7 @@ from userdb.models.requests import RequestLog, RequestMinute, SourceFile
 __all__ = [
     "Alert",
     "AlertTransition",
+    "ApiKey",
     "Base",
     "Collection",
     "ContainerSample",

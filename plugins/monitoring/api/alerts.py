@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import AwareDatetime
 
 from monitoring.alerts.read import (
@@ -15,9 +15,10 @@ from monitoring.alerts.read import (
     list_alerts,
     read_history,
 )
+from monitoring.api.access import requires
 from monitoring.api.store import ConnectionDep
 
-router = APIRouter(prefix="/alerts", tags=["alerts"])
+router = APIRouter(prefix="/alerts", tags=["alerts"], dependencies=[Depends(requires("read"))])
 
 State = Literal["pending", "firing", "resolved"]
 

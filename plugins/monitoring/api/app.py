@@ -1,38 +1,56 @@
-"""The FastAPI app that Airflow mounts at /monitoring."""
+"""The FastAPI app: mounted by Airflow at /monitoring, or served by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from monitoring.api import alerts, callbacks, chain_status, problems
+from monitoring.api import alerts, callbacks, chain_status, health, problems
+from monitoring.api.access import Login, requires
+from monitoring.api.body import BodyLimit
+from monitoring.api.openapi import describe
+from monitoring.api.rate_limit import RateLimiter
+
+_API = "/api/v1"
 
 
 @cache
-def create_app(*, reader: Callable[..., Any]) -> FastAPI:
-    """The app; the same one for the same ``reader``, as Airflow asks for it more than once.
+def create_app(*, login: Login | None) -> FastAPI:
+    """The app; the same one for the same ``login``, as Airflow asks for it more than once.
+
+    Every route but the last three routers' states its scope by ``access.requires``.
 
     Args:
-        reader: a FastAPI dependency that raises for whoever may not read. There is no default:
-            an app that is open to everyone has to say so. It is asked by every route but those
-            of ``monitoring.api.callbacks``.
+        login: who of the people may do what; None: machines' keys alone open it.
     """
     # FastAPI's own documentation routes take no dependencies and would be open to everyone.
     app = FastAPI(title="Monitoring", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.login = login
+    app.state.limiter = RateLimiter()
+    app.add_middleware(BodyLimit)
     problems.install(app)
-    closed = APIRouter(dependencies=[Depends(reader)])
-    closed.include_router(alerts.router, prefix="/api/v1")
-    closed.include_router(chain_status.router, prefix="/api/v1")
-
-    @closed.get("/openapi.json", include_in_schema=False)
-    def openapi() -> dict[str, Any]:
-        return app.openapi()
-
-    app.include_router(closed)
-    # the only open ones: they ask for the token out of a message
-    app.include_router(callbacks.callbacks, prefix="/api/v1")
+    app.include_router(alerts.router, prefix=_API)
+    app.include_router(chain_status.router, prefix=_API)
+    app.include_router(_documentation(app))
+    # the only open ones: who sent them, or what they tell, is no secret
+    app.include_router(callbacks.callbacks, prefix=_API)
     app.include_router(callbacks.pages)
+    app.include_router(health.router)
     return app
+
+
+def standalone() -> FastAPI:
+    """The app for a server of its own: without Airflow's login."""
+    return create_app(login=None)
+
+
+def _documentation(app: FastAPI) -> APIRouter:
+    router = APIRouter(dependencies=[Depends(requires("read"))])
+
+    @router.get("/openapi.json", include_in_schema=False)
+    def openapi() -> dict[str, Any]:
+        return describe(app)
+
+    return router

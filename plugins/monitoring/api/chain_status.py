@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 
 from include.collectors.registry import names
+from monitoring.api.access import requires
 from monitoring.api.store import ConnectionDep, StoreDep
 from monitoring.collection_log import CollectionRow, list_collections
 from monitoring.status import Status, read_status
 
-router = APIRouter(tags=["status"])
+router = APIRouter(tags=["status"], dependencies=[Depends(requires("read"))])
 
 
 @router.get("/status")

@@ -10,9 +10,20 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from userdb.errors import AlertError, MonitoringError, SchemaError, TokenError, UserdbUnavailable
+from userdb.errors import (
+    AlertError,
+    ConflictError,
+    InvalidRequestError,
+    MonitoringError,
+    NotFoundError,
+    PreconditionError,
+    SchemaError,
+    TokenError,
+    UserdbUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +33,34 @@ _STATUSES: tuple[tuple[type[MonitoringError], int], ...] = (
     (SchemaError, 503),
     (TokenError, 403),
     (AlertError, 409),
+    (ConflictError, 409),
+    (InvalidRequestError, 422),
+    (NotFoundError, 404),
+    (PreconditionError, 412),
 )
 
 
-class ProblemResponse(JSONResponse):
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(examples=["query.limit"])
+    message: str = Field(examples=["Input should be less than or equal to 5000"])
+
+
+class Problem(BaseModel):
     """A problem document; its type is told apart by status alone."""
 
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Unprocessable Entity"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["query.limit: Input should be less than or equal to 5000"])
+    #: of invalid requests: all that is wrong, at once
+    errors: list[FieldProblem] | None = None
+
+
+class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
@@ -63,7 +96,12 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(MonitoringError)
     async def _ours(_request: Request, error: MonitoringError) -> ProblemResponse:
         found = (status for kind, status in _STATUSES if isinstance(error, kind))
-        return problem(next(found, 500), str(error))
+        members: dict[str, Any] = {}
+        if isinstance(error, ConflictError):
+            members = error.members
+        elif isinstance(error, InvalidRequestError) and error.errors:
+            members = {"errors": list(error.errors)}
+        return problem(next(found, 500), str(error), **members)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> ProblemResponse:

@@ -13,11 +13,13 @@ from monitoring.cli.backtest import backtest
 from monitoring.cli.chain import analyse, collect, run, signals, status, watch
 from monitoring.cli.db import db
 from monitoring.cli.deliveries import deliveries
+from monitoring.cli.key import key
 from monitoring.cli.policy import policy
 from monitoring.cli.receiver import receiver
 from monitoring.cli.replay import replay
 from monitoring.cli.report import report
 from monitoring.cli.routing import routing
+from monitoring.cli.serve import serve
 from monitoring.cli.silence import silence
 from userdb.errors import MonitoringError
 
@@ -28,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (collect, analyse, run, replay, backtest, status, watch, report, signals):
+for command in (collect, analyse, run, replay, backtest, status, watch, report, signals, serve):
     app.command()(command)
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")
@@ -36,6 +38,7 @@ app.add_typer(policy, name="policy")
 app.add_typer(routing, name="routing")
 app.add_typer(silence, name="silence")
 app.add_typer(receiver, name="receiver")
+app.add_typer(key, name="key")
 app.add_typer(deliveries, name="deliveries")
 
 

@@ -9,25 +9,21 @@ from collections.abc import Iterator
 
 import pytest
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from monitoring.api.app import create_app
 from monitoring.api.store import get_store
 
+from tests.monitoring.api.logins import nobody
 from userdb.store import Store
 
 SECRET = "of-the-tests"
-
-
-def nobody() -> None:
-    """A reader's check that lets nobody pass."""
-    raise HTTPException(401, "Not authenticated")
 
 
 @pytest.fixture
 def served(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of the app below /monitoring, as Airflow mounts it, on a real server."""
     monkeypatch.setenv("MONITORING_CALLBACK_SECRET", SECRET)
-    app = create_app(reader=nobody)
+    app = create_app(login=nobody)
     app.dependency_overrides[get_store] = lambda: sqlite_store
     outer = FastAPI()
     outer.mount("/monitoring", app)

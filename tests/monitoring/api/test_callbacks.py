@@ -18,7 +18,8 @@ from monitoring.api.app import create_app
 from monitoring.api.store import get_store
 from monitoring.notify.tokens import GOOD_FOR, Grant, make_token
 
-from tests.monitoring.api.conftest import SECRET, nobody
+from tests.monitoring.api.conftest import SECRET
+from tests.monitoring.api.logins import anyone, nobody
 from tests.notify.episodes import add_policy, put_alert, supersede
 from userdb.store import Store
 
@@ -40,7 +41,7 @@ def client(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient
     ago = NOW - timedelta(minutes=10)
     put_alert(store, "a", fired_at=ago, service="<i>sim</i>")
     put_alert(store, "over", series_id=2, fired_at=ago, resolved_at=NOW)
-    app = create_app(reader=nobody)
+    app = create_app(login=nobody)
     app.dependency_overrides[get_store] = lambda: store
     yield TestClient(app, raise_server_exceptions=False)
     app.dependency_overrides.clear()
@@ -205,7 +206,7 @@ def test_a_link_to_what_late_data_changed_leads_to_what_holds_now(
 
 def test_the_history_over_http_has_what_was_done(client: TestClient, store: Store) -> None:
     client.post(CALLBACKS, json={"token": token(), "action": "acknowledged", "note": "on it"})
-    app = create_app(reader=_anyone)
+    app = create_app(login=anyone)
     app.dependency_overrides[get_store] = lambda: store
     rows = TestClient(app).get("/api/v1/alerts/a/history").json()
     alerts = TestClient(app).get("/api/v1/alerts").json()
@@ -234,7 +235,3 @@ def test_the_documented_curl_acknowledges(served: str, sqlite_store: Store) -> N
     )
     assert json.loads(done.stdout) == {"alerts": ["a"]}
     assert acts(sqlite_store) == [("a", "acknowledge", "Ann via oncall", "on it")]
-
-
-def _anyone() -> None:
-    """A reader's check that lets everyone pass."""

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fastapi import HTTPException
 from fastapi.testclient import TestClient
 from monitoring.api.app import create_app
 from monitoring.api.store import get_store
 from sqlalchemy import insert
 
+from tests.monitoring.api.logins import anyone
 from userdb.ledger import CollectionReport, SourceReport, record
 from userdb.models import Alert, AlertTransition
 from userdb.store import Store
@@ -76,18 +76,10 @@ def client(store: Store) -> Iterator[TestClient]:
         )
 
     store.write(write)
-    app = create_app(reader=_anyone)
+    app = create_app(login=anyone)
     app.dependency_overrides[get_store] = lambda: store
     yield TestClient(app, raise_server_exceptions=False)
     app.dependency_overrides.clear()
-
-
-def _anyone() -> None:
-    """A reader's check that lets everyone pass."""
-
-
-def _nobody() -> None:
-    raise HTTPException(401, "Not authenticated")
 
 
 def ids(response: Any) -> list[int]:
@@ -179,20 +171,6 @@ def test_userdb_without_schema_is_unavailable_and_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.setenv("USERDB_URL", f"sqlite:///{tmp_path}/empty.sqlite")
-    response = TestClient(create_app(reader=_anyone)).get("/api/v1/alerts")
+    response = TestClient(create_app(login=anyone)).get("/api/v1/alerts")
     assert response.status_code == 503
     assert "monitoring db upgrade" in response.json()["detail"]
-
-
-def test_every_route_asks_the_reader_but_those_that_ask_for_a_token() -> None:
-    app = create_app(reader=_nobody)
-    client = TestClient(app)
-    paths = {route.path for route in app.routes}
-    assert {"/openapi.json", "/api/v1/alerts", "/api/v1/status"} <= paths
-    tokens = {"/api/v1/callbacks", "/alerts/ack"}
-    assert tokens <= paths
-    for path in paths - tokens:
-        response = client.get(path.replace("{alert_id}", "1"))
-        assert response.status_code == 401, path
-        assert response.headers["content-type"] == "application/problem+json"
-    assert client.get("/docs").status_code == 404

@@ -1,0 +1,32 @@
+"""``monitoring serve``: the HTTP API without Airflow."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from monitoring.cli.options import opened_store
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = 8790,
+    workers: Annotated[
+        int, typer.Option(min=1, help="processes; each counts rate limits by itself")
+    ] = 1,
+) -> None:
+    """Serve the HTTP API for machines with API keys, whether Airflow is up or not."""
+    import uvicorn
+
+    # says what is wrong now, and not at the first request
+    with opened_store():
+        pass
+    uvicorn.run(
+        "monitoring.api.app:standalone",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        server_header=False,
+    )

@@ -1,0 +1,108 @@
+"""``monitoring key`` and ``monitoring serve``, as programs that people type."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from monitoring.cli import app
+from typer.testing import CliRunner
+
+from userdb.migrate import upgrade
+from userdb.store import open_store
+
+COMMAND = [sys.executable, "-c", "from monitoring.cli import main; main()"]
+
+Monitoring = Callable[..., str]
+
+
+@pytest.fixture
+def monitoring() -> Monitoring:
+    store = open_store()
+    upgrade(store)
+    store.close()
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.output
+
+    return run
+
+
+@pytest.fixture
+def served(monitoring: Monitoring, tmp_path: Path) -> Iterator[str]:
+    """The address of `monitoring serve` on a free port, with the test's userdb."""
+    log = tmp_path / "serve.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--port", "0"],
+            env={**os.environ, "MONITORING_HOME": str(tmp_path)},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        end = time.monotonic() + 60
+        while "running on " not in (text := log.read_text()):
+            assert process.poll() is None, text
+            assert time.monotonic() < end, text
+            time.sleep(0.05)
+        yield text.split("running on ")[1].split()[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) in (0, -signal.SIGTERM)
+
+
+def test_a_key_made_by_command_opens_the_server_until_it_is_revoked(
+    monitoring: Monitoring, served: str
+) -> None:
+    text = monitoring("key", "create", "grafana", "--scope", "read", "--for", "90d").strip()
+    with requests.Session() as session:
+        session.trust_env = False
+
+        def status(path: str, key: str | None = None) -> int:
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            return session.get(served + path, headers=headers, timeout=30).status_code
+
+        assert status("/health") == status("/ready") == 200
+        assert status("/api/v1/alerts") == 401
+        assert status("/api/v1/alerts", text) == status("/openapi.json", text) == 200
+        monitoring("key", "revoke", "grafana")
+        assert status("/api/v1/alerts", text) == 401
+
+
+def test_keys_are_listed_without_their_secrets(monitoring: Monitoring) -> None:
+    made = json.loads(
+        monitoring(
+            *("key", "create", "node-1", "--scope", "events:write", "--scope", "read"),
+            *("--rate-limit", "5/second", "--format", "json"),
+        )
+    )
+    (listed,) = json.loads(monitoring("key", "list", "--format", "json"))
+    assert listed == {name: value for name, value in made.items() if name != "key"}
+    assert (listed["scopes"], listed["state"]) == (["events:write", "read"], "active")
+    table = monitoring("key", "list")
+    assert "node-1" in table
+    assert "5/second" in table
+    assert made["key"].rsplit("_", 1)[1] not in table
+
+
+def test_a_server_does_not_start_on_a_userdb_without_schema(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "serve", "--port", "0"],
+        env={**os.environ, "MONITORING_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "monitoring db upgrade" in done.stderr
