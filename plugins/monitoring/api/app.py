@@ -7,7 +7,16 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from monitoring.api import alerts, callbacks, chain_status, health, problems
+from monitoring.api import (
+    alerts,
+    callbacks,
+    chain_status,
+    events,
+    health,
+    otlp,
+    problems,
+    sentry,
+)
 from monitoring.api.access import Login, requires
 from monitoring.api.body import BodyLimit
 from monitoring.api.openapi import describe
@@ -33,6 +42,10 @@ def create_app(*, login: Login | None) -> FastAPI:
     problems.install(app)
     app.include_router(alerts.router, prefix=_API)
     app.include_router(chain_status.router, prefix=_API)
+    app.include_router(events.router, prefix=_API)
+    # at the paths that OpenTelemetry's exporters and Sentry's SDKs make by themselves
+    app.include_router(otlp.router)
+    app.include_router(sentry.router)
     app.include_router(_documentation(app))
     # the only open ones: who sent them, or what they tell, is no secret
     app.include_router(callbacks.callbacks, prefix=_API)

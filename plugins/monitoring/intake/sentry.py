@@ -104,11 +104,13 @@ def _event(payload: Mapping[str, Any], envelope_id: str | None) -> SentEvent:
     )
 
 
-def _exceptions(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _exceptions(payload: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """The exceptions, the one that was raised last at the end."""
     given = payload.get("exception")
     values = given.get("values") if isinstance(given, dict) else given
-    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
+    if not isinstance(values, list):
+        return []
+    return [one for one in values if isinstance(one, dict)]
 
 
 def _tags(payload: Mapping[str, Any]) -> dict[str, str]:
@@ -138,7 +140,7 @@ def _type(exception: Mapping[str, Any]) -> str | None:
     return name if name is None or module in (None, "builtins") else f"{module}.{name}"
 
 
-def _frames(exception: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _frames(exception: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """The stack's frames, outermost first."""
     stack = exception.get("stacktrace")
     frames = stack.get("frames") if isinstance(stack, dict) else None
@@ -162,7 +164,7 @@ def _stack(exception: Mapping[str, Any]) -> str:
     return "\n".join(lines)[-MAX_STACK:]
 
 
-def _fingerprint(payload: Mapping[str, Any], exceptions: list[Mapping[str, Any]]) -> str | None:
+def _fingerprint(payload: Mapping[str, Any], exceptions: Sequence[Mapping[str, Any]]) -> str | None:
     """The fingerprint that is given, else type and functions of each exception.
 
     Of a stack with frames of the application only those count.
@@ -191,7 +193,7 @@ def _fingerprint(payload: Mapping[str, Any], exceptions: list[Mapping[str, Any]]
 
 
 def _detail(
-    payload: Mapping[str, Any], exceptions: list[Mapping[str, Any]], tags: Mapping[str, str]
+    payload: Mapping[str, Any], exceptions: Sequence[Mapping[str, Any]], tags: Mapping[str, str]
 ) -> dict[str, Any]:
     # not kept: user, headers, cookies, breadcrumbs, local variables: large, or maybe secret
     described = [
