@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -21,23 +23,31 @@ from monitoring.api.access import Login, requires
 from monitoring.api.body import BodyLimit
 from monitoring.api.openapi import describe
 from monitoring.api.rate_limit import RateLimiter
+from monitoring.intake.airflow_runs import ChainRuns, RestRuns
+from monitoring.intake.urgent import UrgentRuns
 
 _API = "/api/v1"
 
 
 @cache
-def create_app(*, login: Login | None) -> FastAPI:
+def create_app(
+    *,
+    login: Login | None,
+    runs: Callable[[], ChainRuns | None] = RestRuns.from_environment,
+) -> FastAPI:
     """The app; the same one for the same ``login``, as Airflow asks for it more than once.
 
     Every route but the last three routers' states its scope by ``access.requires``.
 
     Args:
         login: who of the people may do what; None: machines' keys alone open it.
+        runs: gives where urgent events run the chain; None: nowhere, they wait for its schedule.
     """
     # FastAPI's own documentation routes take no dependencies and would be open to everyone.
     app = FastAPI(title="Monitoring", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.login = login
     app.state.limiter = RateLimiter()
+    app.state.urgent = UrgentRuns(runs, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit)
     problems.install(app)
     app.include_router(alerts.router, prefix=_API)

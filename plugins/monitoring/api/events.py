@@ -90,4 +90,4 @@ def report(sender: SenderDep, store: StoreDep, request: Request, body: BodyDep) 
     sent = read_document(body, media_type(request))
     if len(sent) > MAX_EVENTS:
         raise HTTPException(413, f"{len(sent):,} events are too many: send {MAX_EVENTS:,} at once")
-    return Accepted.of(store_sent(store, sent, source=sender.name.partition(":")[2]))
+    return Accepted.of(store_sent(request, store, sent, source=sender.name.partition(":")[2]))

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from monitoring.api.access import Principal, requires
 from monitoring.intake import Bounds, Receipt, accept_events
+from monitoring.intake.urgent import UrgentRuns
 from userdb.store import Store
 
 SenderDep = Annotated[Principal, Depends(requires("events:write"))]
@@ -28,12 +29,16 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def store_sent(store: Store, sent: Sequence[Any], *, source: str) -> Receipt:
-    """Judge and store events by the clock and the settings of this server.
+def store_sent(request: Request, store: Store, sent: Sequence[Any], *, source: str) -> Receipt:
+    """Judge and store events by the clock and the settings of this server. What is urgent runs the
+    chain at once, where the app knows an Airflow.
 
     Raises:
         ConfigError: a setting is not valid.
         UserdbUnavailable: userdb failed; the sender has to send all of it again.
     """
     bounds = Bounds.from_environment()
-    return accept_events(store, sent, now=datetime.now(UTC), bounds=bounds, source=source)
+    receipt = accept_events(store, sent, now=datetime.now(UTC), bounds=bounds, source=source)
+    urgent: UrgentRuns = request.app.state.urgent
+    urgent.notice(store, receipt.new)
+    return receipt

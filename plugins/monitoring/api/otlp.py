@@ -78,7 +78,7 @@ def logs(sender: SenderDep, store: StoreDep, request: Request, body: BodyDep) ->
         sent = events_of(read_request(body, kind))
     except InvalidRequestError as error:
         return _answer(Status(code=_INVALID_ARGUMENT, message=str(error)), kind, status=400)
-    receipt = store_sent(store, sent, source=SOURCE)
+    receipt = store_sent(request, store, sent, source=SOURCE)
     answer = ExportLogsServiceResponse()
     if receipt.rejected:
         first = receipt.rejected[0]

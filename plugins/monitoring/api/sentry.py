@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
 from monitoring.api.intake import BodyDep, SenderDep, store_sent
@@ -42,6 +42,7 @@ class EnvelopeTaken(BaseModel):
 def envelope(
     sender: SenderDep,
     store: StoreDep,
+    request: Request,
     body: BodyDep,
     project: Annotated[str, Path(description="any; the DSN has to have one")],
 ) -> EnvelopeTaken:
@@ -50,7 +51,7 @@ def envelope(
     The API key is the DSN's public key: `http://KEY@host:8790/1`.
     """
     found = read_envelope(body)
-    receipt = store_sent(store, found.events, source=SOURCE)
+    receipt = store_sent(request, store, found.events, source=SOURCE)
     if receipt.rejected and len(receipt.rejected) == len(found.events):
         raise InvalidRequestError(f"the event was rejected: {receipt.rejected[0].message}")
     return EnvelopeTaken(id=found.event_id)

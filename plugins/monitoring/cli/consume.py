@@ -26,12 +26,16 @@ def consume(
     """Store events out of a queue of the AMQP server at MONITORING_AMQP_URL, until SIGTERM or
     Ctrl-C. A message is acknowledged when its events are stored."""
     from monitoring.intake import Bounds
+    from monitoring.intake.airflow_runs import RestRuns
     from monitoring.intake.amqp import AmqpConsumer
+    from monitoring.intake.urgent import UrgentRuns, describe
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     url = os.environ.get(URL_SETTING, "").strip()
     if not url:
         raise ConfigError(f"set {URL_SETTING} to the server's URL: amqp://user:password@host:5672/")
+    typer.echo(describe(RestRuns.from_environment()), err=True)
+    urgent = UrgentRuns(RestRuns.from_environment, clock=lambda: datetime.now(UTC))
     with opened_store() as store:
         consumer = AmqpConsumer(
             url=url,
@@ -40,6 +44,7 @@ def consume(
             store=store,
             bounds=Bounds.from_environment(),
             clock=lambda: datetime.now(UTC),
+            taken=lambda receipt: urgent.notice(store, receipt.new),
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: consumer.stop())

@@ -139,7 +139,9 @@ def test_what_is_delivered_again_after_a_crash_is_stored_once(
     broker.put({"event_id": "a", "message": "with id"})
     broker.put([{"message": "twin"}, {"message": "twin"}], message_id="m-1")
     broker.put([{"message": "timed", "occurred_at": NOW}] * 2)
-    broker.put({"message": "dated"}, timestamp=datetime(2026, 3, 1, 10, tzinfo=UTC))
+    broker.put(
+        {"message": "dated"}, timestamp=int(datetime(2026, 3, 1, 10, tzinfo=UTC).timestamp())
+    )
 
     class Crash(BaseException):
         pass
