@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kombu import Connection
-
 #: Debian's /usr/sbin/rabbitmq-server would change to the user rabbitmq.
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
@@ -112,14 +110,18 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait(server: RabbitServer, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with Connection(server.url, connect_timeout=5) as connection:
-                connection.connect()
-            return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                text = (server.folder / "out").read_text(errors="replace")[-3000:]
-                raise RuntimeError(f"RabbitMQ did not start:\n{text}") from None
-            time.sleep(0.1)
+    deadline = time.monotonic() + 120
+    while not _greets(server.port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            text = (server.folder / "out").read_text(errors="replace")[-3000:]
+            raise RuntimeError(f"RabbitMQ did not start:\n{text}")
+        time.sleep(0.1)
+
+
+def _greets(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"AMQP\0\0\x09\x01")
+            return client.recv(1) == b"\x01"  # a frame with the first method
+    except OSError:
+        return False

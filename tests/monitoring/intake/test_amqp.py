@@ -22,18 +22,12 @@ from monitoring.intake import Bounds
 from monitoring.intake.amqp import ERROR_HEADER, AmqpConsumer
 from sqlalchemy import select, text
 
-from tests.servers.rabbitmq import RabbitServer, run_rabbitmq
+from tests.servers.rabbitmq import RabbitServer
 from userdb.errors import CollectionError, ConfigError, UserdbUnavailable
 from userdb.models import MonitorEvent
 from userdb.store import Store
 
 NOW = "2026-03-01T10:00:00+00:00"
-
-
-@pytest.fixture(scope="module")
-def rabbit() -> Iterator[RabbitServer]:
-    with run_rabbitmq() as server:
-        yield server
 
 
 class Broker:
@@ -100,13 +94,15 @@ def messages(store: Store) -> list[str]:
 
 
 @pytest.mark.rabbitmq
-def test_one_an_array_and_lines_are_stored_and_acknowledged(broker: Broker, store: Store) -> None:
+def test_one_an_array_and_lines_are_stored_and_acknowledged(
+    broker: Broker, sqlite_store: Store
+) -> None:
     broker.put({"message": "a"})
     broker.put([{"message": "b"}, {"message": "c"}])
     broker.put(b'{"message": "d"}\n{"message": "e"}')
-    with running(consumer_of(broker, store)) as consumer:
+    with running(consumer_of(broker, sqlite_store)) as consumer:
         wait(lambda: consumer.counts.messages == 3)
-    assert messages(store) == ["a", "b", "c", "d", "e"]
+    assert messages(sqlite_store) == ["a", "b", "c", "d", "e"]
     assert (broker.ready(), broker.ready(".dead")) == (0, 0)
 
 
