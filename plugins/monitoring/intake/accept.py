@@ -149,7 +149,7 @@ def _invalid(index: int, sent: Mapping[str, Any], error: ValidationError) -> Rej
         (_shown(".".join(str(part) for part in issue["loc"])), issue["msg"])
         for issue in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-    text = "; ".join(f"{name}: {message}" for name, message in issues)
+    text = "; ".join(f"{name}: {message}" if name else message for name, message in issues)
     return Rejection(index, _shown(sent.get("event_id")), issues[0][0] or None, _shown(text) or "")
 
 

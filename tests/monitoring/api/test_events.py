@@ -114,6 +114,42 @@ def test_a_setting_that_is_not_valid_is_told_and_nothing_is_stored(
     assert messages(store) == []
 
 
+_HALF = rb"\ud83d"  # half a character, which JSON can write and UTF-8 can't
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (b'{"event_id": "a%s"}' % _HALF, "event_id"),
+        (
+            b'{"message": "m", "a%s": 1}' % _HALF,
+            "Input should be a valid string, unable to parse raw data as a unicode string",
+        ),
+        (b'{"message": "a%s"}' % _HALF, "message"),
+        (b'{"message": "m", "detail": %s}' % (b'{"a":' * 100 + b"1" + b"}" * 100), "detail"),
+        (b'{"message": "m", "detail": {"a": %s}}' % (b"[" * 900 + b"]" * 900), "detail"),
+        (b'{"message": "m", "occurred_at": "0001-01-01T00:00:00+10:00"}', "occurred_at"),
+        (b'{"message": "m", "level": {"a": 1}}', "level"),
+        (b'{"message": "m", "event_id": " "}', "event_id"),
+    ],
+)
+def test_odd_events_are_rejected_by_field(client: TestClient, event: bytes, field: str) -> None:
+    response = client.post(EVENTS, content=b"[%s]" % event)
+    assert response.status_code == 200, response.text
+    (rejected,) = response.json()["rejected"]
+    named = [part.partition(": ")[0] for part in rejected["message"].split("; ")]
+    assert field in named, rejected
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [rb'{"a\ud83d": "\ud83d"}', b'{"a": [NaN, 1e999, -0.0]}', b'{"a": %s}' % (b"9" * 4000)],
+)
+def test_odd_details_are_kept_as_far_as_they_can_be(client: TestClient, detail: bytes) -> None:
+    response = client.post(EVENTS, content=b'{"message": "m", "detail": %s}' % detail)
+    assert response.json()["stored"] == 1, response.text
+
+
 # --- whatever is sent -----------------------------------------------------------------------------
 
 _WAYS = [
