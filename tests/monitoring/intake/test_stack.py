@@ -47,7 +47,7 @@ def test_the_type_makes_a_difference_and_a_stack_may_be_missing() -> None:
 
 @pytest.mark.parametrize("piece", ['  File "/', "  at a/", "\\/", "a", "at ", '"', "0x", "\n"])
 def test_hostile_text_takes_no_time(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     stack_fingerprint("E", piece * (2_000_000 // len(piece)))
     stack_fingerprint("E", "".join(f"  at {piece * 300}\n" for _ in range(2000)))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
