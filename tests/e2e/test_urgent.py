@@ -50,7 +50,3 @@ def test_a_critical_event_runs_the_chain_at_once_and_is_counted(platform: Platfo
     rest = RestRuns(platform.server.url, USER, platform.server.password)
     assert rest.newest(PREFIX) == Run(run_id, active=False)
     assert rest.trigger(run_id, {}, datetime.now(UTC)) is False, "an id is taken once"
-    window = {"window_start": minute.isoformat(), "window_end": end.isoformat()}
-    assert rest.trigger(f"{PREFIX}rest", {**window, "notify": "no"}, datetime.now(UTC))
-    assert rest.newest(PREFIX) == Run(f"{PREFIX}rest", active=True)
-    assert platform.finished(f"{PREFIX}rest")["state"] == "success"
