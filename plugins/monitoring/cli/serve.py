@@ -33,4 +33,6 @@ def serve(
         port=port,
         workers=workers,
         server_header=False,
+        # it would hold the keys that Sentry's browser SDK sends in the address
+        access_log=False,
     )
