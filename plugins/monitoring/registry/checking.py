@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
 
 from monitoring.registry.definition import HealthCheck, host_port
+
+# a line for each check, in each minute, would hide what else a task's log says
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 #: Checks that run at the same time.
 CONCURRENCY = 64
