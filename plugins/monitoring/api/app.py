@@ -23,7 +23,7 @@ from monitoring.api import (
     routes,
     sentry,
 )
-from monitoring.api.access import Login, requires
+from monitoring.api.access import KnownKeys, Login, requires
 from monitoring.api.body import BodyLimit
 from monitoring.api.openapi import describe
 from monitoring.api.rate_limit import RateLimiter
@@ -51,6 +51,7 @@ def create_app(
     app = FastAPI(title="Monitoring", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.login = login
     app.state.limiter = RateLimiter()
+    app.state.known_keys = KnownKeys()
     app.state.urgent = UrgentRuns(runs, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit)
     problems.install(app)
