@@ -11,7 +11,7 @@ from userdb.migrations.steps import create_table
 from userdb.types import BigId, UtcDateTime
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
