@@ -67,6 +67,8 @@ def create_app(
     # at the paths that OpenTelemetry's exporters and Sentry's SDKs make by themselves
     app.include_router(otlp.router)
     app.include_router(sentry.router)
+    app.include_router(push.router, prefix=_API)
+    app.include_router(pull.router, prefix=_API)
     app.include_router(_documentation(app))
     # the only open ones: who sent them, or what they tell, is no secret
     app.include_router(callbacks.callbacks, prefix=_API)
