@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna
 import gzip
 import json
 import time
@@ -11,16 +12,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from include.reporting.backoff import retry_after_s
 from include.reporting.http_settings import HttpSettings
 from include.reporting.transport import TransportError
 from userdb.events import EventRecord
 
+# What connecting imports late: a process that forks in the middle of an import leaves its child
+# with a module that will never be complete.
+assert encodings.idna
+
 #: Shorter bodies are sent as they are.
 _GZIP_FROM = 1024
 #: A longer answer is none of ours.
-_MAX_ANSWER = 1024 * 1024
+_MAX_ANSWER = 512 * 1024
 _CONNECT_TIMEOUT_S = 3.0
 
 
@@ -79,9 +85,9 @@ class EventPost:
             with response:
                 status, headers = response.status_code, response.headers
                 body = self._read(response) if status == 200 else b""
-        except requests.Timeout:
+        except (requests.Timeout, TimeoutError, ReadTimeoutError):
             raise PostError("the server gave no answer in time") from None
-        except requests.RequestException as cause:
+        except (requests.RequestException, HTTPError) as cause:
             # its text may repeat headers
             raise PostError(f"the server can't be reached ({type(cause).__name__})") from None
         if status == 200:
@@ -93,7 +99,11 @@ class EventPost:
         )
 
     def _post(self, body: bytes) -> requests.Response:
-        headers = {"Content-Type": "application/json", "User-Agent": "monitoring-gateway-client"}
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "monitoring-gateway-client",
+            "Accept-Encoding": "identity",  # what is read below is as it came
+        }
         if len(body) >= _GZIP_FROM:
             body = gzip.compress(body, 5)
             headers["Content-Encoding"] = "gzip"
@@ -108,15 +118,17 @@ class EventPost:
 
     def _read(self, response: requests.Response) -> bytes:
         deadline = time.monotonic() + self._settings.timeout_s
-        body = b""
-        # a time-out of requests is one of each read: a server that trickles would never reach it
-        for part in response.iter_content(8192):
+        body = bytearray()
+        # piece by piece as they come: a time-out of requests is one of each read, which a server
+        # that trickles would never reach (urllib3 before 2 waits for whole pieces)
+        read = getattr(response.raw, "read1", response.raw.read)
+        while part := read(8192):
             body += part
             if len(body) > _MAX_ANSWER:
                 raise PostError(f"the server's answer is longer than {_MAX_ANSWER} bytes")
             if time.monotonic() > deadline:
                 raise PostError("the server gave no whole answer in time")
-        return body
+        return bytes(body)
 
 
 _HINTS = {

@@ -29,6 +29,7 @@ class HttpTransport:
         self._settings = settings
         self._spool = SpoolTransport(settings.spool, max_bytes=settings.spool_bytes)
         self._outbox: Outbox | None = None
+        self._closed = False
 
     @property
     def counts(self) -> Counts:
@@ -36,12 +37,11 @@ class HttpTransport:
 
     def send(self, events: Sequence[EventRecord]) -> None:
         """Raises TransportError: the queue is full, and the spool can't be written to."""
-        try:
-            outbox = self._running()
-        except RuntimeError:
-            # the interpreter is ending, and starts no threads: another process will deliver it
+        if self._closed:
+            # threads end with the interpreter, which may be now: the next process will deliver it
             self._spool.send(events)
             return
+        outbox = self._running()
         if self._settings.durable and self._written(outbox, events):
             return
         for at, event in enumerate(events):
@@ -65,7 +65,11 @@ class HttpTransport:
         return self._running().flush(timeout_s)
 
     def close(self) -> None:
-        """Deliver what can be delivered in the settings' ``flush_s``; the rest stays spooled."""
+        """Deliver what can be delivered in the settings' ``flush_s``; the rest stays spooled.
+
+        What is sent after that is spooled.
+        """
+        self._closed = True
         outbox = self._outbox
         if outbox is not None and outbox.pid == os.getpid():
             outbox.close()

@@ -16,9 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from include.reporting.backlog import Backlog, SpooledEvent
 from include.reporting.backoff import Backoff
+from include.reporting.event_post import EventPost, PostError
 from include.reporting.http_settings import HttpSettings
 from include.reporting.reporter import keep_quiet, log_in_full
 from include.reporting.spool import SpoolTransport, encode_event
@@ -32,6 +34,7 @@ _RESCAN_S = 30.0
 _SPOOL_AGAIN_S = 1.0
 #: Of a file that another process holds.
 _HELD_ELSEWHERE_S = 0.5
+_FLUSH_AGAIN_S = 0.02
 _SPOOL_BATCH = 1000
 
 
@@ -89,10 +92,11 @@ class Outbox:
         deadline = time.monotonic() + timeout_s
         spooled = threading.Event()
         self._queue.put(spooled)
-        spooled.wait(timeout_s)
-        if self._backoff.asked:
+        if not spooled.wait(timeout_s) or self._backoff.asked:
             return False
-        return self._passes.wait(self._begin_pass, deadline) and spooled.is_set()
+        while (end := self._passes.wait(self._begin_pass, deadline)) is End.HELD_ELSEWHERE:
+            time.sleep(max(0.0, min(_FLUSH_AGAIN_S, deadline - time.monotonic())))
+        return end is End.DONE
 
     def close(self) -> None:
         """Flush with the settings' time limit; what is then only in memory is logged in full."""
@@ -175,9 +179,6 @@ class Outbox:
 
     def _send_forever(self) -> None:
         keep_quiet()
-        # not imported by callers: that takes longer than they should wait
-        from include.reporting.event_post import EventPost, PostError
-
         post = EventPost(self._settings)
 
         def deliver(batch: Sequence[SpooledEvent]) -> None:
@@ -207,9 +208,9 @@ class Outbox:
             self._hurry.clear()
             last = self._stopped
             number = self._passes.begin()
-            done = False
+            end = End.FAILED
             try:
-                done = self._send_all(deliver)
+                end = self._send_all(deliver)
                 self._backoff.succeeded()
             except PostError as error:
                 self._failed(str(error), error.retry_after_s)
@@ -217,18 +218,18 @@ class Outbox:
                 logger.exception("events could not be delivered")
                 self._failed(type(error).__name__, None)
             finally:
-                self._passes.end(number, done)
+                self._passes.end(number, end)
 
-    def _send_all(self, deliver: Callable[[Sequence[SpooledEvent]], None]) -> bool:
+    def _send_all(self, deliver: Callable[[Sequence[SpooledEvent]], None]) -> End:
         try:
-            complete = self._backlog.pass_on(deliver)
+            end = End.DONE if self._backlog.pass_on(deliver) else End.HELD_ELSEWHERE
             self._unreadable = False
         except OSError as error:
-            complete = False
+            end = End.FAILED
             if not self._unreadable:
                 self._unreadable = True
                 logger.error("the spool %s can't be read: %s", self._spool.folder, error)
-        self._look_again_s = _RESCAN_S if complete or self._unreadable else _HELD_ELSEWHERE_S
+        self._look_again_s = _HELD_ELSEWHERE_S if end is End.HELD_ELSEWHERE else _RESCAN_S
         held = self._unspooled
         step = self._settings.batch_events
         for at in range(0, len(held), step):
@@ -236,7 +237,7 @@ class Outbox:
         if held and self._unspooled is held:
             self._unspooled = ()
             self._taken.set()
-        return complete
+        return end
 
     def _reject(self, one: SpooledEvent, why: str) -> None:
         self.counts.rejected += 1
@@ -264,32 +265,40 @@ class Outbox:
         self._work.set()
 
 
+class End(Enum):
+    """How a pass of the sender over the spool ended."""
+
+    DONE = "everything is delivered"
+    HELD_ELSEWHERE = "another process delivers a part of it"
+    FAILED = "something could not be delivered"
+
+
 class _Passes:
-    """Which of the sender's passes over the spool have begun, and how they ended."""
+    """Which of the sender's passes have begun, and how the last one ended."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._begun = 0
         self._ended = 0
-        self._done = False
+        self._end = End.DONE
 
     def begin(self) -> int:
         with self._changed:
             self._begun += 1
             return self._begun
 
-    def end(self, number: int, done: bool) -> None:
+    def end(self, number: int, end: End) -> None:
         with self._changed:
-            self._ended, self._done = number, done
+            self._ended, self._end = number, end
             self._changed.notify_all()
 
-    def wait(self, nudge: Callable[[], None], deadline: float) -> bool:
-        """Wait for the end of a pass that begins after now; whether it passed on everything."""
+    def wait(self, nudge: Callable[[], None], deadline: float) -> End | None:
+        """Wait for the end of a pass that begins after now; None if that takes too long."""
         with self._changed:
             wanted = self._begun + 1
             nudge()
             while self._ended < wanted:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
-                    return False
-            return self._done
+                    return None
+            return self._end

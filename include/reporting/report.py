@@ -49,6 +49,8 @@ class _Default:
 
 
 _current: _Default | None = None
+#: Whether the interpreter is ending: threads that begin now are not sure to do anything.
+_exiting = False
 #: Reporters of a parent process: collecting them could close sockets that the parent still uses.
 _inherited: list[_Default] = []
 
@@ -103,15 +105,22 @@ def _make(settings: tuple[str | None, ...]) -> _Default:
     if http is None:
         direct = UserdbTransport()
         return _Default(settings, Reporter([direct, SpoolTransport()]), direct)
-    transport = HttpTransport(http)
-    if "multiprocessing" in sys.modules and multiprocessing.parent_process() is not None:
-        # its children end without the handlers of atexit
-        multiprocessing.util.Finalize(None, transport.close, exitpriority=0)
     spool = SpoolTransport(http.spool, max_bytes=http.spool_bytes)
+    if _exiting:
+        return _Default(settings, Reporter([spool]), None)
+    transport = HttpTransport(http)
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        # its children end without the handlers of atexit
+        from multiprocessing.util import Finalize
+
+        Finalize(None, transport.close, exitpriority=0)
     return _Default(settings, Reporter([transport, spool]), transport)
 
 
 def _close_at_exit() -> None:
+    global _exiting  # noqa: PLW0603
+    _exiting = True
     if _current is not None and isinstance(_current.first, HttpTransport):
         _current.first.close()
 
