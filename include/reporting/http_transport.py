@@ -7,7 +7,8 @@ import threading
 from collections.abc import Sequence
 
 from include.reporting.http_settings import HttpSettings
-from include.reporting.outbox import Counts, Outbox
+from include.reporting.outbox import Outbox
+from include.reporting.sender import Counts
 from include.reporting.spool import SpoolTransport
 from include.reporting.transport import TransportError
 from userdb.events import EventRecord
