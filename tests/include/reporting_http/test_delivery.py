@@ -14,7 +14,7 @@ import pytest
 from include.gateway_client import report_exceptions
 from include.reporting import SpoolTransport, TransportError, flush_events, report_event
 from include.reporting.spool import used_bytes
-from tests.include.reporting_http.conftest import event, numbered, spooled
+from tests.include.conftest import event, numbered, spooled
 from tests.servers.events_api import KEY
 
 

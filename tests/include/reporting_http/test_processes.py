@@ -10,7 +10,7 @@ import pytest
 
 from include.gateway_client import report_gateway_exception
 from include.reporting import flush_events, start_delivery
-from tests.include.reporting_http.conftest import CLIENT, numbered, run, spooled, start
+from tests.include.conftest import CLIENT, numbered, run, spooled, start
 from tests.servers.events_api import KEY
 
 #: Reports until it is killed; tells the number and the time of each event once it is reported.

@@ -19,7 +19,7 @@ from userdb.events import EventRecord
 
 #: Begins programs that report as ``report(message, event_id=…)``.
 CLIENT = "from include.gateway_client import report_gateway_exception as report\n"
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def event(event_id: str = "e1", **given: Any) -> EventRecord:
