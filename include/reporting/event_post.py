@@ -49,8 +49,7 @@ class Rejection:
     """An event that the server will never take: its place in the batch, and why."""
 
     index: int
-    field: str
-    message: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -166,10 +165,11 @@ def _body(events: Sequence[EventRecord]) -> bytes:
 
 
 def _fields(event: EventRecord) -> dict[str, Any]:
-    fields = {name: value for name, value in asdict(event).items() if value is not None}
-    del fields["created_at"]  # the server's own time of arrival
-    fields["occurred_at"] = event.occurred_at.isoformat()
-    return fields
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(event).items()
+        if value is not None
+    }
 
 
 def _answer(body: bytes, sent: int) -> Answer:
@@ -180,7 +180,7 @@ def _answer(body: bytes, sent: int) -> Answer:
             stored=int(given["stored"]),
             repeated=int(given["repeated"]),
             rejected=tuple(
-                Rejection(int(one["index"]), str(one["field"]), str(one["message"])[:500])
+                Rejection(int(one["index"]), _why(one["field"], str(one["message"])))
                 for one in given["rejected"]
             ),
         )
@@ -193,3 +193,7 @@ def _answer(body: bytes, sent: int) -> Answer:
     ):
         raise PostError("the answer is not that of the API: does MONITORING_URL lead to it?")
     return answer
+
+
+def _why(field: str | None, message: str) -> str:
+    return (f"{field}: {message}" if field else message)[:500]

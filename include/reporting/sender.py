@@ -163,7 +163,7 @@ class Sender:
         self._counts.stored += answer.stored
         self._counts.repeated += answer.repeated
         for one in answer.rejected:
-            self._reject(batch[one.index], f"{one.field}: {one.message}")
+            self._reject(batch[one.index], one.why)
 
     def _reject(self, one: SpooledEvent, why: str) -> None:
         self._counts.rejected += 1

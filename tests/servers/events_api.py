@@ -248,14 +248,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: tests read ``requests``."""
 
 
-def _wrong_with(event: dict[str, Any]) -> dict[str, str] | None:
-    if unknown := set(event) - set(_FIELDS) - {"detail", "occurred_at"}:
+def _wrong_with(event: dict[str, Any]) -> dict[str, str | None] | None:
+    if unknown := set(event) - set(_FIELDS) - {"detail", "occurred_at", "created_at"}:
         return {"field": min(unknown), "message": "is not known"}
     for name in ("event_id", "message", "occurred_at"):
         if name not in event:
             return {"field": name, "message": "is missing"}
     if event["message"] == "refuse me":
         return {"field": "message", "message": "is refused"}
+    if event["message"] == "refuse me whole":
+        return {"field": None, "message": "is refused whole"}
     if datetime.fromisoformat(event["occurred_at"]).tzinfo is None:
         return {"field": "occurred_at", "message": "has no time zone"}
     for name, most in _FIELDS.items():
