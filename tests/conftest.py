@@ -16,7 +16,7 @@ from userdb.models import Base
 from userdb.store import Store, open_store
 
 #: Whatever would lead a test to the user's databases.
-_USERS_OWN = ("USERDB_URL", "AIRFLOW_CONN_USERDB")
+_USERS_OWN = ("USERDB_URL", "AIRFLOW_CONN_USERDB", "MONITORING_URL", "MONITORING_API_KEY")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""docs/reporting.md is true: its code reports what it says, and its settings are those there are."""
+"""docs/reporting.md is true: its code reports what it says, its settings are those there are."""
 
 from __future__ import annotations
 
@@ -95,7 +95,5 @@ def test_defaults_are_those_of_the_table(name, field):
 
 
 def test_the_largest_spool_is_that_of_the_table():
-    assert (
-        HttpSettings("http://h").spool_bytes
-        == int(TABLE["MONITORING_SPOOL_MAX_MB"].strip(" `")) * 2**20
-    )
+    megabytes = int(TABLE["MONITORING_SPOOL_MAX_MB"].strip(" `"))
+    assert HttpSettings("http://h").spool_bytes == megabytes * 2**20
