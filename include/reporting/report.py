@@ -89,6 +89,7 @@ def _default() -> _Default:
     with _lock:
         if _current is None or _current.settings != settings:
             if _current is not None and isinstance(_current.first, HttpTransport):
+                atexit.unregister(_current.first.close)
                 _current.first.stop()
             elif _current is not None and _current.first is not None:
                 _current.first.close()
@@ -109,6 +110,8 @@ def _make(settings: tuple[str | None, ...]) -> _Default:
     if _exiting:
         return _Default(settings, Reporter([spool]), None)
     transport = HttpTransport(http)
+    # by each process for itself: Airflow's tasks are forks that forget what was registered before
+    atexit.register(transport.close)
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         # its children end without the handlers of atexit
@@ -118,11 +121,9 @@ def _make(settings: tuple[str | None, ...]) -> _Default:
     return _Default(settings, Reporter([transport, spool]), transport)
 
 
-def _close_at_exit() -> None:
+def _ending() -> None:
     global _exiting  # noqa: PLW0603
     _exiting = True
-    if _current is not None and isinstance(_current.first, HttpTransport):
-        _current.first.close()
 
 
 def _forget_after_fork() -> None:
@@ -134,7 +135,7 @@ def _forget_after_fork() -> None:
         _current = None
 
 
-atexit.register(_close_at_exit)
+atexit.register(_ending)
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 

@@ -38,10 +38,18 @@ def spooled(folder: Path) -> list[str]:
     return [decode_event(line).event_id for path in paths for line in path.open("rb")]
 
 
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[EventsApi]:
-    with run_events_api(tmp_path / "api") as server:
+@pytest.fixture(scope="session")
+def _events_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventsApi]:
+    with run_events_api(tmp_path_factory.mktemp("events-api")) as server:
         yield server
+
+
+@pytest.fixture
+def api(_events_api: EventsApi) -> EventsApi:
+    """The server, running, with nothing stored."""
+    _events_api.reset()
+    _events_api.start()
+    return _events_api
 
 
 @pytest.fixture

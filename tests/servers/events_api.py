@@ -70,15 +70,26 @@ class Behaviour:
 
 
 class EventsApi:
-    """The server: ``start``, ``kill`` and ``start`` again on the same port."""
+    """The server: ``start``, ``kill`` and ``start`` again on the same port.
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+    Each ``reset`` gives it another base address with nothing stored: what a test before left on its
+    way doesn't come in between.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
         with closing(socket.create_server(("127.0.0.1", 0))) as probe:
             self.port = int(probe.getsockname()[1])
-        self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._resets = 0
+        self.reset()
+
+    def reset(self) -> None:
+        self._resets += 1
+        name = f"base-{self._resets}"
+        self._folder = self._root / name
+        self._folder.mkdir(parents=True)
+        self.url = f"http://127.0.0.1:{self.port}/{name}"
         self.behave()
         with closing(self._database()) as database:
             database.executescript(
@@ -95,8 +106,11 @@ class EventsApi:
         partial.rename(self._folder / "behaviour.json")
 
     def start(self) -> None:
+        """If it isn't running."""
+        if self._process is not None and self._process.poll() is None:
+            return
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.servers.events_api", str(self.port), str(self._folder)],
+            [sys.executable, "-m", "tests.servers.events_api", str(self.port), str(self._root)],
             cwd=Path(__file__).parents[2],
         )
         deadline = time.monotonic() + 20
@@ -168,9 +182,12 @@ def run_events_api(folder: Path) -> Iterator[EventsApi]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    root: Path
     folder: Path
 
     def do_POST(self) -> None:
+        base, _, self.resource = self.path.removeprefix("/").partition("/")
+        self.folder = self.root / base
         given = json.loads((self.folder / "behaviour.json").read_text())
         does = Behaviour(**{**given, "headers": tuple(map(tuple, given["headers"]))})
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -199,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def _take(self, body: bytes, does: Behaviour) -> tuple[int, list[Any], dict[str, Any]]:
-        if self.path != "/api/v1/events":
+        if self.resource != "api/v1/events":
             return 404, [], {}
         if self.headers.get("Authorization") != f"Bearer {KEY}":
             return 401, [], {}
@@ -272,6 +289,6 @@ def _wrong_with(event: dict[str, Any]) -> dict[str, str | None] | None:
 
 
 if __name__ == "__main__":
-    _Handler.folder = Path(sys.argv[2])
+    _Handler.root = Path(sys.argv[2])
     ThreadingHTTPServer.daemon_threads = True
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), _Handler).serve_forever()

@@ -189,6 +189,22 @@ def test_a_child_of_multiprocessing_delivers_at_its_end(api, environment):
     assert sorted(api.ids()) == ["child", "parent"]
 
 
+def test_a_fork_that_ends_as_airflows_tasks_do_delivers(api, environment):
+    program = CLIENT + (
+        "import atexit, os\n"
+        "report('m', event_id='parent')\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    atexit._clear()\n"
+        "    report('m', event_id='child')\n"
+        "    atexit._run_exitfuncs()\n"
+        "    os._exit(0)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+    )
+    run(program, environment)
+    assert sorted(api.ids()) == ["child", "parent"]
+
+
 def test_a_signal_handler_may_report_while_its_thread_reports(api, environment):
     program = CLIENT + (
         "import signal, time\n"
@@ -247,8 +263,8 @@ def test_processes_that_share_a_spool_deliver_each_event_once(api, environment, 
         assert mine == [f"{name}-{number}" for number in range(200)]
 
 
-def test_the_address_of_the_api_comes_before_that_of_userdb(api, environment, tmp_path, store):
-    environment["USERDB_URL"] = store.url.url.render_as_string(hide_password=False)
+def test_the_address_of_the_api_comes_before_that_of_userdb(api, environment, sqlite_store):
+    environment["USERDB_URL"] = sqlite_store.url.url.render_as_string(hide_password=False)
     run(CLIENT + "report('m', event_id='a')", environment)
     assert api.ids() == ["a"]
 
