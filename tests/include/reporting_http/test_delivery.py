@@ -98,6 +98,21 @@ def test_a_server_killed_in_the_middle_of_a_batch_has_each_event_once(api, conne
     assert (transport.counts.repeated > 0) == (when == "die_after")
 
 
+def test_what_was_delivered_before_a_failure_is_not_sent_again(api, connect, spool):
+    SpoolTransport(spool).send([event(str(number)) for number in range(300)])
+    api.behave(hang_s=0.01)
+    transport = connect(batch_events=10)
+    transport.start()
+    while len(api.ids()) < 100:
+        time.sleep(0.001)
+    api.kill()
+    assert len(api.ids()) < 300
+    api.start()
+    api.wait_for(300)
+    assert transport.flush(10)
+    assert transport.counts.repeated <= 10  # the batch whose answer was lost
+
+
 @pytest.mark.parametrize(("status", "date"), [(429, False), (503, True)])
 def test_a_server_that_asks_for_time_is_given_it(api, connect, status, date):
     wait_s = 2

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import time
 
 import pytest
 
-from include.gateway_client import report_gateway_exception
+from include.gateway_client import GatewayExceptionHandler, report_gateway_exception
 from include.reporting import flush_events, start_delivery
 from tests.include.conftest import CLIENT, numbered, run, spooled, start
 from tests.servers.events_api import KEY
@@ -177,12 +178,20 @@ def test_forks_while_threads_report_neither_hang_nor_lock_the_spool(api, environ
     assert list(spool.iterdir()) == []
 
 
+#: What a child delivers itself: its parent doesn't know of this spool.
+ALONE = """
+import os
+def alone():
+    os.environ["MONITORING_SPOOL"] += "-of-the-child"
+    report("m", event_id="child")
+report("m", event_id="parent")
+"""
+
+
 def test_a_child_of_multiprocessing_delivers_at_its_end(api, environment):
-    program = CLIENT + (
+    program = (CLIENT + ALONE) + (
         "import multiprocessing as mp\n"
-        "report('m', event_id='parent')\n"
-        "child = mp.get_context('fork').Process(target=report, args=('m',), "
-        "kwargs={'event_id': 'child'})\n"
+        "child = mp.get_context('fork').Process(target=alone)\n"
         "child.start(); child.join(); assert child.exitcode == 0\n"
     )
     run(program, environment)
@@ -190,19 +199,36 @@ def test_a_child_of_multiprocessing_delivers_at_its_end(api, environment):
 
 
 def test_a_fork_that_ends_as_airflows_tasks_do_delivers(api, environment):
-    program = CLIENT + (
-        "import atexit, os\n"
-        "report('m', event_id='parent')\n"
+    program = (CLIENT + ALONE) + (
+        "import atexit\n"
         "child = os.fork()\n"
         "if not child:\n"
         "    atexit._clear()\n"
-        "    report('m', event_id='child')\n"
+        "    alone()\n"
         "    atexit._run_exitfuncs()\n"
         "    os._exit(0)\n"
         "assert os.waitpid(child, 0)[1] == 0\n"
     )
     run(program, environment)
     assert sorted(api.ids()) == ["child", "parent"]
+
+
+def test_what_is_logged_while_delivering_is_not_reported(api, environment, monkeypatch):
+    root = logging.getLogger()
+    handler = GatewayExceptionHandler(logging.DEBUG)
+    monkeypatch.setattr(root, "level", logging.DEBUG)
+    root.addHandler(handler)
+    try:
+        report_gateway_exception("only this")
+        assert flush_events(10)
+        api.behave(status=500)
+        report_gateway_exception("and this")
+        assert not flush_events(10)
+        api.behave()
+        assert flush_events(10)
+    finally:
+        root.removeHandler(handler)
+    assert [event["message"] for event in api.wait_for(2)] == ["only this", "and this"]
 
 
 def test_a_signal_handler_may_report_while_its_thread_reports(api, environment):
