@@ -13,6 +13,7 @@ BENCHMARKS = (
     "chain_overhead",
     "deliveries",
     "reporting",
+    "ingest",
 )
 
 
