@@ -196,4 +196,5 @@ def _answer(body: bytes, sent: int) -> Answer:
 
 
 def _why(field: str | None, message: str) -> str:
-    return (f"{field}: {message}" if field else message)[:500]
+    named = field is None or message.startswith(field)
+    return (message if named else f"{field}: {message}")[:500]
