@@ -8,11 +8,15 @@ import signal
 import time
 
 import pytest
+from sqlalchemy import select
 
+from include.collectors.gateway_exceptions.drain import drain
 from include.gateway_client import GatewayExceptionHandler, report_gateway_exception
-from include.reporting import flush_events, start_delivery
-from tests.include.conftest import CLIENT, numbered, run, spooled, start
+from include.reporting import SpoolTransport, flush_events, start_delivery
+from include.reporting.claims import claim_files
+from tests.include.conftest import CLIENT, event, numbered, run, spooled, start
 from tests.servers.events_api import KEY
+from userdb.models import MonitorEvent
 
 #: Reports until it is killed; tells the number and the time of each event once it is reported.
 FOREVER = (
@@ -287,6 +291,20 @@ def test_processes_that_share_a_spool_deliver_each_event_once(api, environment, 
     for name in "ab":
         mine = [one["event_id"] for one in ids if one["event_id"].startswith(name)]
         assert mine == [f"{name}-{number}" for number in range(200)]
+
+
+def test_a_collector_and_a_sender_may_share_a_spool(api, environment, spool, sqlite_store):
+    for number in range(400):
+        SpoolTransport(spool).send([event(str(number))])
+        if number % 20 == 0:
+            claim_files(spool)  # many files
+    start_delivery()
+    while list(spool.iterdir()):
+        assert drain(spool, sqlite_store).status == "ok"
+    assert flush_events(10)
+    with sqlite_store.read() as connection:
+        collected = connection.scalars(select(MonitorEvent.event_id)).all()
+    assert set(collected) | set(api.ids()) == set(numbered(0, 400))
 
 
 def test_the_address_of_the_api_comes_before_that_of_userdb(api, environment, sqlite_store):
