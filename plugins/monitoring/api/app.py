@@ -11,12 +11,16 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from monitoring.api import (
     alerts,
+    audit,
     callbacks,
     chain_status,
     events,
+    gateway,
     health,
     otlp,
     problems,
+    registry,
+    routes,
     sentry,
 )
 from monitoring.api.access import KnownKeys, Login, requires
@@ -53,6 +57,10 @@ def create_app(
     problems.install(app)
     app.include_router(alerts.router, prefix=_API)
     app.include_router(chain_status.router, prefix=_API)
+    app.include_router(registry.router)
+    app.include_router(routes.router)
+    app.include_router(gateway.router)
+    app.include_router(audit.router)
     app.include_router(events.router, prefix=_API)
     # at the paths that OpenTelemetry's exporters and Sentry's SDKs make by themselves
     app.include_router(otlp.router)
