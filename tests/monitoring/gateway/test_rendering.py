@@ -80,7 +80,7 @@ def by_traefik(table: list[RouteSpec], request: RequestLine) -> str | None:
     return held[max(held)] if held else None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tables(), requests)
 def test_nginx_and_traefik_are_told_the_winner_that_the_table_has(
     table: list[RouteSpec], request: RequestLine
@@ -91,7 +91,6 @@ def test_nginx_and_traefik_are_told_the_winner_that_the_table_has(
     assert by_traefik(table, request) == name
 
 
-@settings(deadline=None)
 @given(tables(), st.integers())
 def test_the_same_table_is_the_same_bytes(table: list[RouteSpec], seed: int) -> None:
     shuffled = random.Random(seed).sample(table, len(table))
@@ -110,7 +109,6 @@ def _maps(data: Any) -> list[Any]:
     return []
 
 
-@settings(deadline=None)
 @given(tables())
 def test_traefik_never_gets_an_empty_map_or_list(table: list[RouteSpec]) -> None:
     text = traefik.render(snapshot(*table))

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from monitoring.routes.definition import RouteSpec, normal_path
 from monitoring.routes.regex import literal_prefix, normal_regex
@@ -113,7 +113,6 @@ def test_what_all_paths_of_a_regex_begin_with(regex: str, prefix: str) -> None:
     assert literal_prefix(regex) == prefix
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_every_path_that_a_regex_matches_begins_with_its_prefix(data: st.DataObject) -> None:
     regex = data.draw(

@@ -73,7 +73,6 @@ def test_a_route_that_is_not_enabled_gets_nothing() -> None:
     assert found.name == "b"
 
 
-@settings(deadline=None)
 @given(tables(), requests, st.integers())
 def test_the_winner_does_not_depend_on_the_order_of_rows(
     table: list[RouteSpec], request: RequestLine, seed: int
@@ -82,7 +81,7 @@ def test_the_winner_does_not_depend_on_the_order_of_rows(
     assert winner(table, request) == winner(shuffled, request)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(routes(name="a"), routes(name="b"), requests)
 def test_no_overlap_goes_untold_and_its_winner_is_the_one_that_wins(
     one: RouteSpec, other: RouteSpec, request: RequestLine
