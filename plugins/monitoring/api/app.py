@@ -7,7 +7,15 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from monitoring.api import alerts, callbacks, chain_status, health, problems
+from monitoring.api import (
+    acts,
+    alerts,
+    callbacks,
+    chain_status,
+    health,
+    problems,
+    silences,
+)
 from monitoring.api.access import Login, requires
 from monitoring.api.body import BodyLimit
 from monitoring.api.openapi import describe
@@ -32,6 +40,8 @@ def create_app(*, login: Login | None) -> FastAPI:
     app.add_middleware(BodyLimit)
     problems.install(app)
     app.include_router(alerts.router, prefix=_API)
+    app.include_router(acts.router, prefix=_API)
+    app.include_router(silences.router, prefix=_API)
     app.include_router(chain_status.router, prefix=_API)
     app.include_router(_documentation(app))
     # the only open ones: who sent them, or what they tell, is no secret

@@ -30,7 +30,8 @@ def alerts_list(
     format_: Format = "table",
 ) -> None:
     """Alerts, newest first."""
-    from monitoring.alerts.read import STATES, list_alerts
+    from monitoring.alerts.read import STATES
+    from monitoring.alerts.search import list_alerts
     from monitoring.cli.output import print_alerts, print_json
 
     as_json = is_json(format_)
@@ -105,7 +106,8 @@ def alerts_export(
     """Alerts and transitions, all of them, in a stable order: two databases with the same facts
     export the same text."""
     from monitoring.alerts.export import export_document
-    from monitoring.alerts.read import alert_history, list_alerts
+    from monitoring.alerts.read import alert_history
+    from monitoring.alerts.search import list_alerts
     from monitoring.cli.output import print_export, print_json
 
     as_json = is_json(format_)
