@@ -93,7 +93,8 @@ def find_alerts(
     ``as_of`` is the time at which userdb is asked, not event time: transitions that were recorded
     by then and not superseded, and what operators had done.
     """
-    batch = limit if wanted.is_told_by_queries else max(limit, _BATCH)
+    # one more than fit on the page: so the last page is known to be the last
+    batch = limit + 1 if wanted.is_told_by_queries else max(limit + 1, _BATCH)
     found: list[AlertRow] = []
     for _ in range(_BATCHES):
         if as_of is None:
@@ -172,7 +173,9 @@ def _past(
         (then.c.fired_at.is_not(None), "firing"),
         else_="pending",
     )
-    query = select(then.c.id, then.c.policy, by_hand.label("by_hand_at"))
+    query = select(
+        then.c.id, then.c.policy, Alert.recorded_at, by_hand.label("by_hand_at")
+    ).join_from(then, Alert, Alert.id == then.c.id)
     query = _narrowed(query, then.c, ended_at, state, wanted, after)
     chosen = connection.execute(query.limit(limit)).all()
     transitions = _transitions(connection, [row.id for row in chosen], as_of)
@@ -180,19 +183,18 @@ def _past(
         policy: read_timeline(connection, policy, as_of=as_of)
         for policy in {row.policy for row in chosen}
     }
-    labels: dict[int, dict[str, str]] = dict(
-        connection.execute(
+    labels = {
+        row.id: row.labels
+        for row in connection.execute(
             select(Series.id, Series.labels).where(
                 Series.id.in_({rows[0].series_id for rows in transitions.values()})
             )
         )
-        .tuples()
-        .all()
-    )
+    }
     return [
         Episode(
             id=row.id,
-            recorded_at=min(one.recorded_at for one in rows),
+            recorded_at=row.recorded_at,
             by_hand_at=row.by_hand_at,
             **episode_values(row.policy, rows, labels[rows[0].series_id], timelines[row.policy]),
         )
