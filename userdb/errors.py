@@ -72,6 +72,11 @@ class InvalidRequestError(MonitoringError, ValueError):
         super().__init__(message)
         self.errors = tuple(errors)
 
+    @classmethod
+    def of(cls, field: str, message: str) -> InvalidRequestError:
+        """What is wrong with one field."""
+        return cls(message, errors=[{"field": field, "message": message}])
+
 
 class NotFoundError(MonitoringError):
     """What was asked for isn't there."""

@@ -42,21 +42,21 @@ def add_silence(
     """
     require_aware(starts_at, "starts_at")
     if match_all(matchers, {}):
-        raise _invalid(
+        raise InvalidRequestError.of(
             "matchers",
             "a silence must not match every alert: give at least one matcher that an alert "
             'without labels fails, such as service="sim"',
         )
     if ends_at is None and recurrence is None:
-        raise _invalid("ends_at", "a silence has an end, unless it recurs; give one")
+        raise InvalidRequestError.of("ends_at", "a silence has an end, unless it recurs; give one")
     if ends_at is not None and require_aware(ends_at, "ends_at") <= max(starts_at, now):
-        raise _invalid(
+        raise InvalidRequestError.of(
             "ends_at",
             f"the silence would end at {ends_at.isoformat()}, which is before it begins, or past",
         )
     for name, text in (("author", author), ("comment", comment)):
         if not text.strip():
-            raise _invalid(
+            raise InvalidRequestError.of(
                 name,
                 f"the silence's {name} is empty: others must know who silenced what, and why",
             )
@@ -152,10 +152,6 @@ def expire_silence(store: Store, silence_id: str, *, author: str, now: datetime)
         )
 
     store.write(work)
-
-
-def _invalid(field: str, message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, errors=[{"field": field, "message": message}])
 
 
 def _silence(row: Row[*tuple[Any, ...]]) -> Silence:

@@ -14,6 +14,7 @@ from monitoring.api import (
     chain_status,
     health,
     problems,
+    signals,
     silences,
 )
 from monitoring.api.access import Login, requires
@@ -42,6 +43,7 @@ def create_app(*, login: Login | None) -> FastAPI:
     app.include_router(alerts.router, prefix=_API)
     app.include_router(acts.router, prefix=_API)
     app.include_router(silences.router, prefix=_API)
+    app.include_router(signals.router, prefix=_API)
     app.include_router(chain_status.router, prefix=_API)
     app.include_router(_documentation(app))
     # the only open ones: who sent them, or what they tell, is no secret

@@ -52,9 +52,8 @@ def read_cursor(text: str | None, place: type[T]) -> T | None:
         data = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
         return TypeAdapter(place).validate_json(data)
     except (binascii.Error, ValueError, ValidationError):
-        message = "is none that this page gave; begin without one"
-        raise InvalidRequestError(
-            f"cursor: {message}", errors=[{"field": "cursor", "message": message}]
+        raise InvalidRequestError.of(
+            "cursor", "the cursor is none that this page gave; begin without one"
         ) from None
 
 
