@@ -14,12 +14,9 @@ from monitoring.alerts.episodes import episode_values, put_in_order
 from monitoring.alerts.matchers import Matcher, match_all
 from monitoring.alerts.overlay import RESOLVED_BY_HAND
 from monitoring.alerts.read import SELECT_ALERT, AlertRow, Episode, as_they_stand
+from monitoring.pages import Page, read_page
 from monitoring.policy.versions import read_timeline
 from userdb.models import Alert, AlertTransition, OperatorAction, Series
-
-#: Rows that are looked at for one page, where not every row is on it.
-_BATCH = 1000
-_BATCHES = 20
 
 
 @dataclass(frozen=True)
@@ -69,17 +66,6 @@ class Place:
     id: str
 
 
-@dataclass(frozen=True)
-class AlertPage:
-    """Some alerts; ``rest`` is where to go on, None where there are no more.
-
-    It may hold fewer than were asked for, and yet have a rest: so much is looked at, and no more.
-    """
-
-    alerts: list[AlertRow]
-    rest: Place | None
-
-
 def find_alerts(
     connection: Connection,
     wanted: AlertFilter,
@@ -87,31 +73,28 @@ def find_alerts(
     as_of: datetime | None = None,
     after: Place | None = None,
     limit: int = 500,
-) -> AlertPage:
+) -> Page[AlertRow, Place]:
     """A page of alerts as they stand now, or as they stood ``as_of``, newest first.
 
     ``as_of`` is the time at which userdb is asked, not event time: transitions that were recorded
     by then and not superseded, and what operators had done.
     """
-    # one more than fit on the page: so the last page is known to be the last
-    batch = limit + 1 if wanted.is_told_by_queries else max(limit + 1, _BATCH)
-    found: list[AlertRow] = []
-    for _ in range(_BATCHES):
-        if as_of is None:
-            rows = _present(connection, wanted, after, batch)
-        else:
-            rows = _past(connection, wanted, as_of, after, batch)
-        alerts = as_they_stand(connection, rows, as_of=as_of)
-        for number, alert in enumerate(alerts, 1):
-            after = Place(alert.active_at, alert.policy, alert.id)
-            if wanted.accepts(alert):
-                found.append(alert)
-            if len(found) == limit:
-                is_last = number == len(alerts) < batch
-                return AlertPage(found, None if is_last else after)
-        if len(alerts) < batch:
-            return AlertPage(found, None)
-    return AlertPage(found, after)
+
+    def read(after: Place | None, limit: int) -> list[AlertRow]:
+        rows = (
+            _present(connection, wanted, after, limit)
+            if as_of is None
+            else _past(connection, wanted, as_of, after, limit)
+        )
+        return as_they_stand(connection, rows, as_of=as_of)
+
+    return read_page(
+        read,
+        lambda alert: Place(alert.active_at, alert.policy, alert.id),
+        after=after,
+        limit=limit,
+        accepts=None if wanted.is_told_by_queries else wanted.accepts,
+    )
 
 
 def list_alerts(

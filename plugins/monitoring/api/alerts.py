@@ -80,7 +80,7 @@ def alerts(
     after = read_cursor(cursor, Place)
     page = find_alerts(connection, wanted, as_of=as_of, after=after, limit=limit)
     link_next(request, response, page.rest)
-    return page.alerts
+    return page.rows
 
 
 @router.get("/{alert_id}", summary="One alert")
@@ -90,7 +90,7 @@ def alert(connection: ConnectionDep, alert_id: AlertId, as_of: AsOf = None) -> A
     if known is None:
         raise UnknownAlertError(f"there is no alert {alert_id}")
     if as_of is not None:
-        then = find_alerts(connection, AlertFilter(id=alert_id), as_of=as_of).alerts
+        then = find_alerts(connection, AlertFilter(id=alert_id), as_of=as_of).rows
         return AlertNow(id=alert_id, holds=bool(then), alerts=then)
     ids = successors(connection, alert_id)
     found = [known] if ids == [alert_id] else [get_alert(connection, one) for one in ids]

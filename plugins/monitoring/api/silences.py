@@ -24,6 +24,7 @@ from monitoring.api.paging import PAGED, Cursor, link_next, read_cursor
 from monitoring.api.parameters import Instant, Limit
 from monitoring.api.store import ConnectionDep, StoreDep
 from monitoring.duration import Duration
+from monitoring.pages import read_page
 
 router = APIRouter(prefix="/silences", tags=["silences"])
 
@@ -111,16 +112,15 @@ def silences(
 ) -> list[SilenceView]:
     """Silences by start, with their state now."""
     now = datetime.now(UTC)
-    found = read_silences(
-        connection,
-        since=None if every else now,
+    since = None if every else now
+    page = read_page(
+        lambda after, most: read_silences(connection, since=since, after=after, limit=most),
+        lambda one: Place(one.starts_at, one.id),
         after=read_cursor(cursor, Place),
-        limit=limit + 1,
+        limit=limit,
     )
-    page = found[:limit]
-    rest = Place(page[-1].starts_at, page[-1].id) if len(found) > limit else None
-    link_next(request, response, rest)
-    return [SilenceView.of(one, now) for one in page]
+    link_next(request, response, page.rest)
+    return [SilenceView.of(one, now) for one in page.rows]
 
 
 @router.post("", status_code=201, summary="Silence alerts")

@@ -63,7 +63,7 @@ def found(store, *, as_of=None, **fields):
     assert page.rest is None
     return [
         ((one.active_at - from_minute(T0)) // timedelta(minutes=1), one.labels["service"])
-        for one in page.alerts
+        for one in page.rows
     ]
 
 
@@ -99,7 +99,7 @@ def test_alerts_are_found_by_what_they_are_now_and_as_of_a_time(store, known):
 
 def test_pages_put_together_are_the_whole_and_none_is_empty(store, known):
     with store.read() as connection:
-        whole = find_alerts(connection, AlertFilter()).alerts
+        whole = find_alerts(connection, AlertFilter()).rows
         assert len(whole) == len(EVERY)
         for fields, limit, then in product(
             ({}, {"acknowledged": False}), (1, 2, 5), (None, LONG_AFTER)
@@ -109,8 +109,8 @@ def test_pages_put_together_are_the_whole_and_none_is_empty(store, known):
                 page = find_alerts(
                     connection, AlertFilter(**fields), as_of=then, after=after, limit=limit
                 )
-                assert page.alerts, (fields, limit, then)
-                rows += page.alerts
+                assert page.rows, (fields, limit, then)
+                rows += page.rows
                 after = page.rest
                 if after is None:
                     break
@@ -120,8 +120,8 @@ def test_pages_put_together_are_the_whole_and_none_is_empty(store, known):
 def test_what_is_looked_at_for_one_page_is_bounded_and_the_rest_is_named(
     sqlite_store, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("monitoring.alerts.search._BATCH", 1)
-    monkeypatch.setattr("monitoring.alerts.search._BATCHES", 2)
+    monkeypatch.setattr("monitoring.pages.BATCH", 1)
+    monkeypatch.setattr("monitoring.pages.BATCHES", 2)
     put_requests(sqlite_store, quiet(*range(20)) | timeouts(2, 5, 8, 11, 14))
     cover(sqlite_store, T0 - 30, T0 + 20)
     run(sqlite_store, policies(tmp_path), T0, T0 + 20)
@@ -133,7 +133,7 @@ def test_what_is_looked_at_for_one_page_is_bounded_and_the_rest_is_named(
     with sqlite_store.read() as connection:
         while True:
             page = find_alerts(connection, wanted, after=after, limit=1)
-            pages.append([one.id for one in page.alerts])
+            pages.append([one.id for one in page.rows])
             after = page.rest
             if after is None:
                 break
@@ -185,8 +185,8 @@ def test_as_of_a_time_alerts_are_those_that_were_listed_then(store, tmp_path):
     assert [rows[0].severity for rows in listed.values() if rows][-2:] == ["warning", "critical"]
     with store.read() as connection:
         for then, rows in listed.items():
-            assert find_alerts(connection, AlertFilter(), as_of=then).alerts == rows, then
+            assert find_alerts(connection, AlertFilter(), as_of=then).rows == rows, then
             for state in ("firing", "resolved"):
                 wanted = AlertFilter(state=state)
-                alerts = find_alerts(connection, wanted, as_of=then).alerts
+                alerts = find_alerts(connection, wanted, as_of=then).rows
                 assert alerts == [one for one in rows if one.state == state]
