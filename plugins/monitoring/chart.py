@@ -95,21 +95,22 @@ def read_chart(
     """
     step = what.window_minutes
     first, stop = first // step * step, -(-stop // step) * step
-    ends = evaluation_times(step, first, stop)
-    if len(ends) > MAX_POINTS:
+    points = (stop - first) // step
+    if points > MAX_POINTS:
         raise InvalidRequestError.of(
-            "step", f"that is {len(ends):,} points; at most {MAX_POINTS:,} are shown: widen step"
+            "step", f"that is {points:,} points; at most {MAX_POINTS:,} are shown: widen step"
         )
+    ends = evaluation_times(step, first, stop)
     selection = Selection.of(what)
     series = len(selected_series(connection, [selection], first, stop))
     cells = (stop - first) * series * len(selection.columns)
-    if cells > _MAX_CELLS or len(ends) * series > _MAX_VALUES:
+    if cells > _MAX_CELLS or points * series > _MAX_VALUES:
         raise InvalidRequestError.of(
             "where",
             f"that is too much to read for one chart ({series:,} series over {stop - first:,} "
             "minutes): shorten the range, or narrow it with where",
         )
-    steps_at_once = max(1, len(ends) * _CELLS_AT_ONCE // max(cells, 1))
+    steps_at_once = max(1, points * _CELLS_AT_ONCE // max(cells, 1))
     facts = UserdbFacts(store, connection)
     # a count is zero where it is known and nothing came; all else has no value then
     nothing = 0.0 if what.signal_definition.kind == "count" else np.nan

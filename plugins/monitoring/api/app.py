@@ -13,6 +13,7 @@ from monitoring.api import (
     callbacks,
     chain_status,
     health,
+    metrics,
     policies,
     problems,
     signals,
@@ -47,6 +48,7 @@ def create_app(*, login: Login | None) -> FastAPI:
     app.include_router(signals.router, prefix=_API)
     app.include_router(policies.router, prefix=_API)
     app.include_router(chain_status.router, prefix=_API)
+    app.include_router(metrics.router)
     app.include_router(_documentation(app))
     # the only open ones: who sent them, or what they tell, is no secret
     app.include_router(callbacks.callbacks, prefix=_API)
