@@ -1,0 +1,157 @@
+"""Whatever anyone sends: every operation answers as the API's own description says, and never 5xx.
+
+schemathesis makes requests out of the description, those that fit it and those that don't, so
+routes that are added are tested without a line here. Ids that exist are mixed in by the names of
+path parameters (``known``).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from monitoring.alerts.matchers import Matcher
+from monitoring.alerts.search import list_alerts
+from monitoring.alerts.silences import add_silence
+from monitoring.api.app import create_app
+from monitoring.api.openapi import describe
+from monitoring.api.store import get_store
+from monitoring.keys import SCOPES, create_key
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.openapi import checks  # noqa: F401 - registers them
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.monitoring.facts import T0, cover, put_requests
+from tests.monitoring.test_history import POLICIES, quiet, run, timeouts, write_policies
+from userdb.store import Store, open_store
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+OPERATIONS = [
+    (method.upper(), path)
+    for path, methods in describe(create_app(login=None))["paths"].items()
+    for method in methods
+]
+
+
+@dataclass(frozen=True)
+class Served:
+    """The app over a chain with alerts, its description, a key of all scopes, and ids."""
+
+    app: FastAPI
+    schema: Any
+    headers: dict[str, str]
+    known: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def served(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copyfile(_sqlite_template, folder / "userdb.sqlite")
+    store = open_store(f"sqlite:///{folder}/userdb.sqlite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MONITORING_POLICIES", str(folder / "p"))
+        known = fill(store, folder)
+        _, key = create_key(
+            store,
+            "all",
+            SCOPES,
+            by="test",
+            now=datetime.now(UTC),
+            rate_limit="1000000/second",
+        )
+        app = create_app(login=None)
+        app.dependency_overrides[get_store] = lambda: store
+        headers = {"Authorization": f"Bearer {key}"}
+        schema = schemathesis.openapi.from_asgi("/openapi.json", app, headers=headers)
+        yield Served(app, schema, headers, known)
+        app.dependency_overrides.clear()
+    store.close()
+
+
+def fill(store: Store, folder: Path) -> dict[str, list[str]]:
+    """Alerts, evidence, a silence; returns what path parameters may be by name."""
+    loaded = write_policies(folder / "p", POLICIES)
+    put_requests(store, quiet(*range(20)) | timeouts(*range(4, 9), *range(12, 20)))
+    cover(store, T0 - 30, T0 + 20)
+    run(store, loaded, T0, T0 + 20)
+    now = datetime.now(UTC)
+    silence = add_silence(
+        store,
+        [Matcher.parse("service=sim")],
+        starts_at=now,
+        ends_at=datetime(2100, 1, 1, tzinfo=UTC),
+        author="x",
+        comment="x",
+        now=now,
+    )
+    with store.read() as connection:
+        alerts = [one.id for one in list_alerts(connection)]
+    return {
+        "alert_id": alerts,
+        "silence_id": [silence.id],
+        "name": ["timeouts", "requests.timeouts", "requests.latency", "containers.cpu_percent"],
+    }
+
+
+def hold(served: Served, method: str, path: str, examples: int) -> None:
+    operation = served.schema[path][method]
+    cases = st.one_of(
+        operation.as_strategy(generation_mode=GenerationMode.POSITIVE),
+        operation.as_strategy(generation_mode=GenerationMode.POSITIVE),
+        operation.as_strategy(generation_mode=GenerationMode.NEGATIVE),
+    )
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases, choice=st.integers(0, 7))
+    def answers(case: Any, choice: int) -> None:
+        for name in case.path_parameters or ():
+            ids = served.known.get(name, [])
+            if choice < len(ids):
+                case.path_parameters[name] = ids[choice]
+        response = case.call(headers=served.headers)
+        case.validate_response(response, checks=CHECKS)
+
+    answers()
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_operation_answers_as_it_is_described(
+    served: Served, method: str, path: str
+) -> None:
+    hold(served, method, path, examples=20)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_operation_answers_as_it_is_described_to_many_requests(
+    served: Served, method: str, path: str
+) -> None:
+    hold(served, method, path, examples=1000)
