@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from monitoring.alerts.matchers import Matcher, MatcherField
+from monitoring.alerts.matchers import Matcher
 from userdb.errors import InvalidRequestError
 
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -53,15 +53,3 @@ def parse_matchers(texts: list[str], field: str) -> tuple[Matcher, ...]:
             "; ".join(errors), errors=[{"field": field, "message": one} for one in errors]
         )
     return tuple(found)
-
-
-__all__ = [
-    "Instant",
-    "Limit",
-    "MatcherField",
-    "Matchers",
-    "PolicyName",
-    "Since",
-    "Until",
-    "parse_matchers",
-]
