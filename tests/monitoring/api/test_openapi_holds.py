@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import schemathesis
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from monitoring.alerts.matchers import Matcher
@@ -147,6 +148,55 @@ def hold(served: Served, method: str, path: str, examples: int) -> None:
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_operation_answers_as_it_is_described(served: Served, method: str, path: str) -> None:
     hold(served, method, path, examples=12)
+
+
+#: What generators rarely come to: the ends of the calendar, bytes that are no text, depth, size.
+TIMES = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1970-01-01T00:00:00Z"]
+TEXTS = ["", "%00", "%ED%A0%80", "%FF", "a" * 5000, "9" * 400, "-1", "NaN", "%F0%9F%98%80"]
+BODIES = [
+    b"",
+    b"\xff\xfe",
+    b"[" * 50_000,
+    b'{"note": "\\ud800", "to": "\\u0000", "comment": "\\ud800"}',
+    b'{"note": 1e999, "matchers": [NaN]}',
+    b"null",
+]
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_hostile_values_are_never_an_error_of_the_server(
+    served: Served, method: str, path: str
+) -> None:
+    operation = served.schema.raw_schema["paths"][path][method.lower()]
+    parameters = operation.get("parameters", [])
+    address = path
+    for one in parameters:
+        if one["in"] == "path":
+            ids = served.known.get(f"{path} {one['name']}") or served.known.get(one["name"], ["x"])
+            address = address.replace(f"{{{one['name']}}}", ids[0])
+    urls = [
+        f"{address}?policy=timeouts&{one['name']}={value}"
+        for one in parameters
+        if one["in"] == "query"
+        for value in (TIMES if "date-time" in str(one["schema"]) else TEXTS)
+    ]
+    urls += [
+        path.replace(f"{{{one['name']}}}", text)
+        for one in parameters
+        if one["in"] == "path"
+        for text in TEXTS[1:]
+    ]
+    client = TestClient(served.app, raise_server_exceptions=False, headers=served.headers)
+    for url in urls:
+        response = client.request(method, url.replace("+", "%2B"))
+        assert response.status_code < 500, (url, response.text)
+    if "requestBody" in operation:
+        for body in BODIES:
+            for kind in operation["requestBody"]["content"]:
+                response = client.request(
+                    method, address, content=body, headers={"Content-Type": kind}
+                )
+                assert response.status_code < 500, (body[:80], response.text)
 
 
 @pytest.mark.nightly
