@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from monitoring.alerts.acts import act
@@ -125,6 +126,16 @@ def test_an_alert_that_was_resolved_by_hand_counts_no_more(asking, chain, store)
     act(store, alert["id"], "resolve", at=datetime.now(UTC) + timedelta(seconds=1), author="a")
     _, samples = scrape(asking)
     assert samples["monitoring_alerts", "timeouts", "critical", "firing"] == 1
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_the_page_names_every_metric_with_its_labels(asking, chain, store):
+    store.write(lambda connection: connection.execute(insert(Delivery), [delivery(1, "sent")]))
+    families, _ = scrape(asking)
+    told = {sample.name: set(sample.labels) for family in families for sample in family.samples}
+    page = Path(__file__).parents[3] / "docs" / "api.md"
+    rows = re.findall(r"^\| `(monitoring_\w+)` \| ([^|]*) \|", page.read_text("utf-8"), re.M)
+    assert {name: set(re.findall(r"\w+", labels)) for name, labels in rows} == told
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
