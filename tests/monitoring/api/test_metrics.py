@@ -134,7 +134,7 @@ def test_the_page_names_every_metric_with_its_labels(asking, chain, store):
     families, _ = scrape(asking)
     told = {sample.name: set(sample.labels) for family in families for sample in family.samples}
     page = Path(__file__).parents[3] / "docs" / "api.md"
-    rows = re.findall(r"^\| `(monitoring_\w+)` \| ([^|]*) \|", page.read_text("utf-8"), re.M)
+    rows = re.findall(r"^\| `(monitoring_\w+)` \|([^|]*)\|", page.read_text("utf-8"), re.M)
     assert {name: set(re.findall(r"\w+", labels)) for name, labels in rows} == told
 
 
