@@ -112,3 +112,9 @@ def _empty(store: Store) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Hand the collected tests to ``tests.requirements``."""
     requirements.select(config, items)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node: object) -> None:
+    """Where processes share the tests, the one that reports has collected none."""
+    requirements.report_of_worker(node)
