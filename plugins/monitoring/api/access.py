@@ -58,8 +58,9 @@ class Requires(SecurityBase):
             login: Login | None = request.app.state.login
             if login is None:
                 raise HTTPException(401, "send an API key as Authorization: Bearer", _CHALLENGE)
+            person = await login(request, self.scope)
             _refuse_cross_site(request)
-            return await login(request, self.scope)
+            return person
         key = await run_in_threadpool(_recognised, _store(request.app), presented)
         _limiter(request.app).take(key)
         if self.scope not in key.scopes:

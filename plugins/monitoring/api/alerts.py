@@ -11,7 +11,8 @@ from monitoring.alerts.acts import successors
 from monitoring.alerts.read import ActRow, AlertRow, TransitionRow, get_alert, read_history
 from monitoring.alerts.search import AlertFilter, Place, find_alerts
 from monitoring.api.access import requires
-from monitoring.api.paging import PAGED, Cursor, link_next, read_cursor
+from monitoring.api.page_links import PAGED, link_next, read_place
+from monitoring.api.paging import Cursor
 from monitoring.api.parameters import (
     Instant,
     Limit,
@@ -77,7 +78,7 @@ def alerts(
         since=since,
         until=until,
     )
-    after = read_cursor(cursor, Place)
+    after = read_place(cursor, Place)
     page = find_alerts(connection, wanted, as_of=as_of, after=after, limit=limit)
     link_next(request, response, page.rest)
     return page.rows

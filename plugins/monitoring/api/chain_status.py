@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from include.collectors.registry import names
 from monitoring.api.access import requires
-from monitoring.api.paging import PAGED, Cursor, link_next, read_cursor
+from monitoring.api.page_links import PAGED, link_next, read_place
+from monitoring.api.paging import Cursor
 from monitoring.api.parameters import Limit, Since, Until
 from monitoring.api.store import ConnectionDep, StoreDep
 from monitoring.collection_log import CollectionRow, list_collections
 from monitoring.pages import read_page
+from monitoring.signals import COLLECTORS
 from monitoring.status import Status, read_status
 
 router = APIRouter(tags=["status"], dependencies=[Depends(requires("read"))])
@@ -22,7 +23,7 @@ router = APIRouter(tags=["status"], dependencies=[Depends(requires("read"))])
 @router.get("/status", summary="How the chain is doing")
 def status(store: StoreDep) -> Status:
     """What is covered, missing, late and stale, now."""
-    return read_status(store, now=datetime.now(UTC), collectors=names())
+    return read_status(store, now=datetime.now(UTC), collectors=COLLECTORS)
 
 
 @router.get("/collections", responses=PAGED, summary="The ledger of collections")
@@ -50,7 +51,7 @@ def collections(
             limit=most,
         ),
         lambda row: row.id,
-        after=read_cursor(cursor, int),
+        after=read_place(cursor, int),
         limit=limit,
     )
     link_next(request, response, page.rest)

@@ -17,10 +17,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from include.collectors.registry import names
 from monitoring.api.access import requires
 from monitoring.api.store import StoreDep
 from monitoring.chain_numbers import ChainNumbers, read_numbers
+from monitoring.signals import COLLECTORS
 
 router = APIRouter(tags=["health"], dependencies=[Depends(requires("read"))])
 
@@ -157,6 +157,6 @@ def metrics(store: StoreDep) -> Any:
     """The chain's own health and counts, in Prometheus' text format 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(
-        ChainCollector(read_numbers(store, now=datetime.now(UTC), collectors=names()))
+        ChainCollector(read_numbers(store, now=datetime.now(UTC), collectors=COLLECTORS))
     )
     return Response(generate_latest(registry), media_type=_TEXT)

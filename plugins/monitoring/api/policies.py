@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from monitoring.api.access import requires
-from monitoring.api.paging import PAGED, Cursor, link_next, read_cursor
+from monitoring.api.page_links import PAGED, link_next, read_place
+from monitoring.api.paging import Cursor
 from monitoring.api.parameters import Limit, Matchers, Since, Until, parse_matchers
 from monitoring.api.store import ConnectionDep
 from monitoring.evaluation_log import (
@@ -104,7 +105,7 @@ def evaluations(
         classes=evaluation_class or (),
         matchers=parse_matchers(match, "match"),
         with_values=values,
-        after=read_cursor(cursor, Place),
+        after=read_place(cursor, Place),
         limit=min(limit, _WITH_VALUES) if values else limit,
     )
     link_next(request, response, page.rest)

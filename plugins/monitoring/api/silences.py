@@ -20,7 +20,8 @@ from monitoring.alerts.silences import (
 )
 from monitoring.alerts.time_intervals import TimeInterval
 from monitoring.api.access import Principal, requires
-from monitoring.api.paging import PAGED, Cursor, link_next, read_cursor
+from monitoring.api.page_links import PAGED, link_next, read_place
+from monitoring.api.paging import Cursor
 from monitoring.api.parameters import Instant, Limit
 from monitoring.api.store import ConnectionDep, StoreDep
 from monitoring.duration import Duration
@@ -116,7 +117,7 @@ def silences(
     page = read_page(
         lambda after, most: read_silences(connection, since=since, after=after, limit=most),
         lambda one: Place(one.starts_at, one.id),
-        after=read_cursor(cursor, Place),
+        after=read_place(cursor, Place),
         limit=limit,
     )
     link_next(request, response, page.rest)
