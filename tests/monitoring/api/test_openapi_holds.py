@@ -65,9 +65,9 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(_sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
-    shutil.copyfile(_sqlite_template, folder / "userdb.sqlite")
+    shutil.copyfile(sqlite_template, folder / "userdb.sqlite")
     store = open_store(f"sqlite:///{folder}/userdb.sqlite")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MONITORING_POLICIES", str(folder / "p"))
