@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from tests import requirements
 from tests.servers.mariadb import MariaDbServer, run_mariadb
+from tests.servers.rabbitmq import RabbitServer, run_rabbitmq
 from userdb.migrate import VERSION_TABLE, upgrade
 from userdb.models import Base
 from userdb.store import Store, open_store
@@ -60,6 +61,13 @@ def sqlite_store(sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
 def mariadb_server() -> Iterator[MariaDbServer]:
     """One MariaDB server for all tests. Needs the marker ``mariadb`` on the test."""
     with run_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit() -> Iterator[RabbitServer]:
+    """One RabbitMQ for all tests. Needs the marker ``rabbitmq`` on the test."""
+    with run_rabbitmq() as server:
         yield server
 
 

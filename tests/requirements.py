@@ -52,6 +52,11 @@ REQUIREMENTS = (
     Requirement("nginx", "apt-get install nginx-light", ("nginx",)),
     Requirement("curl", "apt-get install curl", ("curl",)),
     Requirement(
+        "rabbitmq",
+        "apt-get install --no-install-recommends rabbitmq-server",
+        ("rabbitmq-server", "epmd"),
+    ),
+    Requirement(
         "alertmanager",
         "apt-get install --no-install-recommends prometheus-alertmanager",
         ("prometheus-alertmanager",),

@@ -17,10 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from sqlalchemy.exc import DBAPIError
-
 from include.reporting.spool import SUFFIX, decode_event, default_spool
-from userdb.events import EventRecord, refuses_row, store_events
+from userdb.events import EventRecord, store_each
 from userdb.ledger import MAX_SAMPLES, Rejected, SourceReport
 from userdb.store import Store
 
@@ -156,25 +154,12 @@ def _store(
     tally: _Tally,
     rejected: _RejectedLines,
 ) -> None:
-    if not batch:
-        return
-    try:
-        events = [event for _, _, event in batch]
-        result = store.write(lambda connection: store_events(connection, events))
-    except DBAPIError as error:
-        if not refuses_row(error):
-            raise
-        if len(batch) == 1:
-            number, line, _ = batch[0]
-            rejected.add(number, line, f"userdb refuses it: {error.orig}")
-            return
-        # one bad event must not hold up the others: halve until it is alone
-        half = len(batch) // 2
-        _store(batch[:half], store, tally, rejected)
-        _store(batch[half:], store, tally, rejected)
-        return
-    tally.stored += result.stored
-    tally.repeated += result.repeated
+    done = store_each(store.write, [event for _, _, event in batch])
+    for at, why in done.refused.items():
+        number, line, _ = batch[at]
+        rejected.add(number, line, why)
+    tally.stored += done.stored
+    tally.repeated += done.repeated
 
 
 class _RejectedLines:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from monitoring.cli.alerts import alerts
 from monitoring.cli.backtest import backtest
 from monitoring.cli.chain import analyse, collect, run, signals, status, watch
+from monitoring.cli.consume import consume
 from monitoring.cli.db import db
 from monitoring.cli.deliveries import deliveries
 from monitoring.cli.key import key
@@ -30,7 +31,19 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (collect, analyse, run, replay, backtest, status, watch, report, signals, serve):
+for command in (
+    collect,
+    analyse,
+    run,
+    replay,
+    backtest,
+    status,
+    watch,
+    report,
+    signals,
+    serve,
+    consume,
+):
     app.command()(command)
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")

@@ -133,7 +133,7 @@ def test_the_page_names_every_metric_with_its_labels(asking, chain, store):
     store.write(lambda connection: connection.execute(insert(Delivery), [delivery(1, "sent")]))
     families, _ = scrape(asking)
     told = {sample.name: set(sample.labels) for family in families for sample in family.samples}
-    page = Path(__file__).parents[3] / "docs" / "api.md"
+    page = Path(__file__).parents[3] / "docs" / "reads.md"
     rows = re.findall(r"^\| `(monitoring_\w+)` \|([^|]*)\|", page.read_text("utf-8"), re.M)
     assert {name: set(re.findall(r"\w+", labels)) for name, labels in rows} == told
 
