@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
@@ -230,3 +233,18 @@ def test_collections_come_in_pages_newest_first(asking, store):
     assert [datetime.fromisoformat(one) for one in starts] == [
         from_minute(T0 + minute) for minute in (2, 1, 0)
     ]
+
+
+@on_one
+def test_what_the_page_tells_to_ask_is_answered(asking, loaded):
+    page = (Path(__file__).parents[3] / "docs" / "reads.md").read_text("utf-8")
+    commands = [shlex.split(line) for line in page.splitlines() if line.startswith("    curl ")]
+    assert len(commands) == 5
+    for words in commands:
+        url = words[-1].replace("$URL", "").replace("$ID", ok(asking.get(ALERTS))[0]["id"])
+        if "--json" in words:
+            body = json.loads(words[words.index("--json") + 1])
+            response = asking.post(url, json=body)
+        else:
+            response = asking.request("POST" if "POST" in words else "GET", url)
+        assert response.status_code in (200, 201), (url, response.text)
