@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import text
 
@@ -15,6 +16,10 @@ from tests.servers.rabbitmq import RabbitServer, run_rabbitmq
 from userdb.migrate import VERSION_TABLE, upgrade
 from userdb.models import Base
 from userdb.store import Store, open_store
+
+# how long an example takes says more of what else the machine does than of the code
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 #: Whatever would lead a test to the user's databases.
 _USERS_OWN = ("USERDB_URL", "AIRFLOW_CONN_USERDB")

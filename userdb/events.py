@@ -6,7 +6,7 @@ Needs SQLAlchemy alone: users' own containers import it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -97,7 +97,8 @@ def store_events(connection: Connection, events: Sequence[EventRecord]) -> Store
                 )
             )
         )
-    rows = [asdict(event) for mark, event in unique.items() if mark not in known]
+    # not asdict(), which copies every detail
+    rows = [vars(event) for mark, event in unique.items() if mark not in known]
     if rows:
         connection.execute(_insert_new(connection), rows)
     return StoredEvents(

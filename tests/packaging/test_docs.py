@@ -137,7 +137,10 @@ def test_the_parts_of_fields_are_named(model, heading):
 
 @pytest.mark.parametrize(
     "name",
-    ["README.md", *(f"docs/{name}.md" for name in ("policies", "history", "feedback", "routing"))],
+    [
+        "README.md",
+        *(f"docs/{name}.md" for name in ("policies", "history", "feedback", "routing", "registry")),
+    ],
 )
 def test_links_within_the_project_lead_somewhere(name):
     page = ROOT / name

@@ -12,19 +12,23 @@ from fastapi import APIRouter, Depends, FastAPI
 from monitoring.api import (
     acts,
     alerts,
+    audit,
     callbacks,
     chain_status,
     events,
+    gateway,
     health,
     metrics,
     otlp,
     policies,
     problems,
+    registry,
+    routes,
     sentry,
     signals,
     silences,
 )
-from monitoring.api.access import Login, requires
+from monitoring.api.access import KnownKeys, Login, requires
 from monitoring.api.body import BodyLimit
 from monitoring.api.openapi import describe
 from monitoring.api.rate_limit import RateLimiter
@@ -52,6 +56,7 @@ def create_app(
     app = FastAPI(title="Monitoring", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.login = login
     app.state.limiter = RateLimiter()
+    app.state.known_keys = KnownKeys()
     app.state.urgent = UrgentRuns(runs, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit)
     problems.install(app)
@@ -61,6 +66,10 @@ def create_app(
     app.include_router(signals.router, prefix=_API)
     app.include_router(policies.router, prefix=_API)
     app.include_router(chain_status.router, prefix=_API)
+    app.include_router(registry.router)
+    app.include_router(routes.router)
+    app.include_router(gateway.router)
+    app.include_router(audit.router)
     app.include_router(events.router, prefix=_API)
     # at the paths that OpenTelemetry's exporters and Sentry's SDKs make by themselves
     app.include_router(otlp.router)

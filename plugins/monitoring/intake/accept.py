@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from include.reporting.event import repair_event
-from monitoring.intake.bounds import Bounds
+from monitoring.intake.bounds import Bounds, before_floor
 from monitoring.intake.identity import ContentIds, canonical
 from monitoring.intake.sent import SentEvent, Unreadable
 from userdb.events import EventRecord, store_each
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: Most events of a request to our own endpoint, and events stored in one transaction.
 MAX_EVENTS = 1000
 _FAMILY = "event"
+#: Purges keep at least a day of minutes: for events of this age userdb need not be asked.
+_SURELY_KEPT = timedelta(hours=1)
 _SHOWN = 200
 
 
@@ -72,12 +74,20 @@ def accept_events(
         UserdbUnavailable, sqlalchemy.exc.DBAPIError: userdb failed. Some events may be stored:
             send all of them again.
     """
-    bounds = replace(bounds, floor=_floor(store))
     ids = ids or ContentIds()
+    floor: datetime | None = None
+    is_floor_known = False
     rejected: list[Rejection] = []
     kept: list[tuple[int, EventRecord]] = []
     for index, one in enumerate(sent):
         judged = _judge(index, one, now=now, bounds=bounds, source=source, ids=ids)
+        if isinstance(judged, EventRecord) and judged.occurred_at < now - _SURELY_KEPT:
+            if not is_floor_known:
+                floor, is_floor_known = _floor(store), True
+            if floor is not None and judged.occurred_at < floor:
+                judged = _out_of_bounds(
+                    index, judged.event_id, judged.occurred_at, before_floor(floor)
+                )
         if isinstance(judged, Rejection):
             rejected.append(judged)
         else:
@@ -125,8 +135,7 @@ def _judge(
         except ValidationError as error:
             return _invalid(index, sent, error)
     if sent.occurred_at is not None and (why := bounds.refusal(sent.occurred_at, now)):
-        at = sent.occurred_at.isoformat()
-        return Rejection(index, _shown(sent.event_id), "occurred_at", f"occurred_at: {at} {why}")
+        return _out_of_bounds(index, sent.event_id, sent.occurred_at, why)
     event_id = sent.event_id
     if event_id is None:
         # without a time, two events that are alike may well be two
@@ -142,6 +151,10 @@ def _judge(
             "created_at": created_at if bounds.refusal(created_at, now) is None else now,
         }
     )
+
+
+def _out_of_bounds(index: int, event_id: str | None, at: datetime, why: str) -> Rejection:
+    return Rejection(index, _shown(event_id), "occurred_at", f"occurred_at: {at.isoformat()} {why}")
 
 
 def _invalid(index: int, sent: Mapping[str, Any], error: ValidationError) -> Rejection:

@@ -18,12 +18,11 @@ _LONGEST = timedelta(weeks=52 * 20)
 @dataclass(frozen=True)
 class Bounds:
     """An event is taken where it happened at most ``max_age`` ago, and at most ``max_ahead`` from
-    now (clocks differ), and not before ``floor``, up to which its minutes' counts were purged.
+    now (clocks differ).
     """
 
     max_age: timedelta = timedelta(days=30)
     max_ahead: timedelta = timedelta(minutes=10)
-    floor: datetime | None = None
 
     @classmethod
     def from_environment(cls) -> Bounds:
@@ -47,9 +46,12 @@ class Bounds:
         if occurred_at < now - self.max_age:
             age = format_duration(self.max_age)
             return f"lies more than {age} before now: raise {MAX_AGE_SETTING} to take it"
-        if self.floor is not None and occurred_at < self.floor:
-            return f"lies before {self.floor:%Y-%m-%dT%H:%MZ}, up to which counts were purged"
         return None
+
+
+def before_floor(floor: datetime) -> str:
+    """Why an event before the retention floor isn't taken."""
+    return f"lies before {floor:%Y-%m-%dT%H:%MZ}, up to which counts were purged"
 
 
 def _setting(name: str, default: timedelta) -> timedelta:
