@@ -94,6 +94,7 @@ def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         app = create_app(login=None)
         app.dependency_overrides[get_store] = lambda: store
         headers = {"Authorization": f"Bearer {key}"}
+        known |= register(TestClient(app, headers=headers))
         schema = schemathesis.openapi.from_asgi("/openapi.json", app, headers=headers)
         yield Served(app, schema, headers, known)
         app.dependency_overrides.clear()
@@ -124,6 +125,22 @@ def fill(store: Store, folder: Path) -> dict[str, list[str]]:
         "policy": ["timeouts"],
         "/api/v1/policies/{name} name": ["timeouts"],
         "/api/v1/signals/{name}/series name": ["requests.timeouts", "containers.cpu_percent"],
+    }
+
+
+def register(client: TestClient) -> dict[str, list[str]]:
+    """Instances of a service, and routes to it; returns what parameters may be by name."""
+    instances, routes = [], []
+    for number in range(3):
+        instance = {"service": "sim", "address": "10.0.0.7", "port": 8000 + number}
+        answer = client.post("/register/", json=instance)
+        instances.append(answer.json()["instance"]["id"])
+        route = {"name": f"sim-{number}", "service": "sim", "path": f"/{number}"}
+        routes.append(client.post("/routes/", json=route).json()["id"])
+    return {
+        "instance_id": instances,
+        "route_id": routes,
+        "/services/{name} name": ["sim"],
     }
 
 
