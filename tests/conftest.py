@@ -22,7 +22,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 #: Whatever would lead a test to the user's databases.
-_USERS_OWN = ("USERDB_URL", "AIRFLOW_CONN_USERDB")
+_USERS_OWN = ("USERDB_URL", "AIRFLOW_CONN_USERDB", "MONITORING_URL", "MONITORING_API_KEY")
 
 
 @pytest.fixture(scope="session", autouse=True)
