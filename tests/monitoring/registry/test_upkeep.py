@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from monitoring import chain
-from monitoring.alerts.read import list_alerts
+from monitoring.alerts.search import list_alerts
 from monitoring.audit import list_audit
 from monitoring.registry.checking import Target, check_all
 from monitoring.registry.definition import HealthCheck, Registration, ServiceSettings
