@@ -53,10 +53,14 @@ class EventRecord:
 
 @dataclass(frozen=True)
 class StoredEvents:
-    """How many events were new, and how many were there already (by ``event_id``)."""
+    """How many events were new, and how many were there already (by ``event_id``).
+
+    ``new`` holds the ids of those that were new.
+    """
 
     stored: int
     repeated: int
+    new: frozenset[str] = frozenset()
 
 
 def store_events(connection: Connection, events: Sequence[EventRecord]) -> StoredEvents:
@@ -83,7 +87,11 @@ def store_events(connection: Connection, events: Sequence[EventRecord]) -> Store
     rows = [asdict(event) for mark, event in unique.items() if mark not in known]
     if rows:
         connection.execute(_insert_new(connection), rows)
-    return StoredEvents(stored=len(rows), repeated=len(events) - len(rows))
+    return StoredEvents(
+        stored=len(rows),
+        repeated=len(events) - len(rows),
+        new=frozenset(row["event_id"] for row in rows),
+    )
 
 
 def _insert_new(connection: Connection) -> Insert:

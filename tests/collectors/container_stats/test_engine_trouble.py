@@ -36,7 +36,7 @@ _WITHIN_AIRFLOW = str(Path(__file__).with_name("ask_within_airflow.py"))
 @pytest.fixture(autouse=True)
 def _without_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "include.collectors.container_stats.docker_engine.airflow_is_meant", lambda: False
+        "include.collectors.container_stats.docker_client.airflow_is_meant", lambda: False
     )
 
 
