@@ -6,6 +6,7 @@ For what a real engine can't be made to do: an old API version, a request that h
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,8 +30,10 @@ class ScriptedEngine:
 
 
 @contextmanager
-def run_scripted_engine(answers: Answers, *, version: str = "1.41") -> Iterator[ScriptedEngine]:
-    """Serve ``answers`` on a free port of 127.0.0.1."""
+def run_scripted_engine(
+    answers: Answers, *, version: str = "1.41", tls: ssl.SSLContext | None = None
+) -> Iterator[ScriptedEngine]:
+    """Serve ``answers`` on a free port of 127.0.0.1, with TLS where a context is given."""
     engine = ScriptedEngine("", {"/version": (200, {"ApiVersion": version}), **answers})
 
     class Handler(BaseHTTPRequestHandler):
@@ -53,6 +56,8 @@ def run_scripted_engine(answers: Answers, *, version: str = "1.41") -> Iterator[
             """Nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     server.block_on_close = False
     engine.url = f"tcp://127.0.0.1:{server.server_address[1]}"

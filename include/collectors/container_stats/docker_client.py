@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 from urllib.parse import urlsplit
 
 from docker import APIClient
@@ -33,12 +34,27 @@ def airflow_is_meant() -> bool:
     return "airflow" in sys.modules or bool(os.environ.get("AIRFLOW_HOME"))
 
 
+class _TlsClient(APIClient):
+    """Trusts whom it is told to: requests would prefer REQUESTS_CA_BUNDLE of the environment."""
+
+    def merge_environment_settings(
+        self, url: str | bytes | None, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        merged = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**merged, "verify": self.verify}
+
+
 def client_factory(host: EngineHost) -> MakeClient:
     """What makes a client for ``host``. To be called in the main thread: it may import Airflow.
 
     Raises:
         CollectionError: the host has an Airflow connection, and there is no Airflow.
     """
+    if host.tls is not None:
+        # the hook could only add a login to an image registry, which asking doesn't need
+        return lambda timeout_s, files: _TlsClient(
+            base_url=host.url, version="auto", timeout=math.ceil(timeout_s), tls=_tls(host, files)
+        )
     try:
         if not host.connection and not airflow_is_meant():
             raise ImportError
@@ -49,17 +65,16 @@ def client_factory(host: EngineHost) -> MakeClient:
                 f"container_stats.hosts: {host.name} has the connection {host.connection!r}, and "
                 "apache-airflow-providers-docker is not installed; install it or drop the setting"
             ) from None
-        return lambda timeout_s, files: APIClient(
-            base_url=host.url, version="auto", timeout=math.ceil(timeout_s), tls=_tls(host, files)
+        return lambda timeout_s, _: APIClient(
+            base_url=host.url, version="auto", timeout=math.ceil(timeout_s)
         )
 
-    def from_hook(timeout_s: float, files: CertificateFiles | None) -> APIClient:
+    def from_hook(timeout_s: float, _: CertificateFiles | None) -> APIClient:
         hook = DockerHook(
             docker_conn_id=host.connection,
             base_url=host.url,
             version="auto",
             timeout=math.ceil(timeout_s),
-            tls=_tls(host, files) or None,
         )
         # before Python 3.12 a cached_property holds one lock for all instances while it computes:
         # an engine that hangs would keep the others waiting
@@ -70,9 +85,8 @@ def client_factory(host: EngineHost) -> MakeClient:
     return from_hook
 
 
-def _tls(host: EngineHost, files: CertificateFiles | None) -> TLSConfig | bool:
-    if files is None:
-        return False
+def _tls(host: EngineHost, files: CertificateFiles | None) -> TLSConfig:
+    files = files or CertificateFiles(None, None, None)
     try:
         return TLSConfig(client_cert=files.client, ca_cert=files.ca, verify=True)
     except TLSParameterError as error:

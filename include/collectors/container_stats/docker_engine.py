@@ -265,6 +265,8 @@ def _is_gone(error: Exception | None) -> bool:
 
 
 def _reason(error: BaseException | None) -> str:
+    if isinstance(error, CollectionError):
+        return str(error)
     if isinstance(error, NotFound):
         return "went away while it was asked about"
     if isinstance(error, APIError):
