@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -23,9 +24,11 @@ from include.collectors.container_stats.storing import (
     store_sighting,
 )
 from include.collectors.container_stats.time_limit import Outcome, call_all
+from include.collectors.manifests.comparison import compare
+from include.collectors.manifests.loader import load_manifests
 from include.collectors.registry import register
 from userdb.errors import CollectionError, ConfigError, MonitoringError
-from userdb.ledger import CollectionReport, SourceReport, record
+from userdb.ledger import CollectionReport, Rejected, SourceReport, record
 from userdb.store import Store
 
 log = logging.getLogger(__name__)
@@ -83,6 +86,11 @@ class ContainerStatsCollector:
                 if host.name not in collected
             }
         outcomes = self._ask([host for host in hosts if host.name not in collected], periods)
+        seen = {
+            host.name: _with_declared(host, listing)
+            for host in hosts
+            if host.name in outcomes and (listing := outcomes[host.name].value) is not None
+        }
 
         def work(connection: Connection) -> CollectionReport:
             if window.start < told.start:
@@ -93,8 +101,8 @@ class ContainerStatsCollector:
             for host in hosts:
                 if host.name in collected:
                     sources.append(collected_before(host))
-                elif (listing := outcomes[host.name].value) is not None:
-                    sighting = Sighting(host, now, listing, cadence)
+                elif host.name in seen:
+                    sighting = Sighting(host, now, seen[host.name], cadence)
                     sources.append(store_sighting(connection, told, sighting))
                 else:
                     why = _explain(host, outcomes[host.name].error)
@@ -128,6 +136,19 @@ class ContainerStatsCollector:
             SourceReport(host.name, "unavailable", message=message) for host in self._settings.hosts
         )
         return _report(window, sources, now, began)
+
+
+def _with_declared(host: EngineHost, listing: Listing) -> Listing:
+    """The listing compared with the host's manifests; bad ones are rejected, and stop nothing."""
+    if host.manifests is None:
+        return listing
+    try:
+        manifests = load_manifests(host.manifests)
+    except ConfigError as error:
+        return replace(listing, notes=(*listing.notes, str(error)))
+    compared, _ = compare(manifests, listing, host)
+    bad = tuple(Rejected(one.where, f"{one.field}: {one.message}") for one in manifests.problems)
+    return replace(compared, rejected=(*compared.rejected, *bad))
 
 
 def _explain(host: EngineHost, error: Exception | None) -> str:

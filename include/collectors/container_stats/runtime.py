@@ -51,16 +51,36 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class PodMember:
+    """Which container of which pod it is."""
+
+    namespace: str
+    pod: str
+    container: str
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What manifests say of a container, 0 or 1; None where nothing is known."""
+
+    undeclared: int | None = None
+    wrong_image: int | None = None
+    wrong_limit: int | None = None
+
+
+@dataclass(frozen=True)
 class Container:
     """A container as its runtime describes it; ``usage`` is None while it has no processes.
 
     ``container_id`` stays the same over restarts. ``state`` is created, waiting, running, paused,
     restarting, removing, exited or dead, and ``reason`` is why, in the runtime's word; ``health``
     is healthy, unhealthy, starting, or None without a health check. ``exit_code`` is None before
-    the first exit. ``must_run`` is false for one that may end well, such as a job's.
-    ``cpu_limit_cores`` is None without a limit. ``auxiliary`` ones belong to the runtime itself:
-    they hold a pod's network. ``read_after_s`` is when this was read, in seconds after the runtime
-    was asked.
+    the first exit. ``read_after_s`` is when this was read, in seconds after the runtime was asked.
+
+    ``must_run`` is false for one that may end well, such as a job's. ``cpu_limit_cores`` is None
+    without a limit. ``auxiliary`` ones belong to the runtime itself: they hold a pod's network.
+    ``member`` is told by runtimes that know of pods. ``declared`` is what its manifest says of it,
+    which no runtime knows.
     """
 
     container_id: str
@@ -83,6 +103,8 @@ class Container:
     cpu_limit_cores: float | None = None
     memory_limit_bytes: int | None = None
     auxiliary: bool = False
+    member: PodMember | None = None
+    declared: Declaration = Declaration()
 
 
 #: What is kept of all that happens to containers.

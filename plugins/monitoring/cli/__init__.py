@@ -14,6 +14,7 @@ from monitoring.cli.chain import analyse, collect, run, signals, status, watch
 from monitoring.cli.db import db
 from monitoring.cli.deliveries import deliveries
 from monitoring.cli.key import key
+from monitoring.cli.pods import pods
 from monitoring.cli.policy import policy
 from monitoring.cli.receiver import receiver
 from monitoring.cli.replay import replay
@@ -40,6 +41,7 @@ app.add_typer(silence, name="silence")
 app.add_typer(receiver, name="receiver")
 app.add_typer(key, name="key")
 app.add_typer(deliveries, name="deliveries")
+app.add_typer(pods, name="pods")
 
 
 def main() -> None:
