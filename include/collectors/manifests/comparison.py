@@ -91,10 +91,10 @@ def _judge(one: Declared, container: Container) -> tuple[Container, list[Differe
         told = f"runs {container.image}, declared is {one.image}"
         wrong.append(Difference("wrong image", container.name, told, one.where))
     limits = [
-        f"{name} is {_amount(has)}, declared is {_amount(wants)}"
-        for name, has, wants in (
-            ("the limit of CPU", container.cpu_limit_cores, one.cpu_limit_cores),
-            ("the limit of memory", container.memory_limit_bytes, one.memory_limit_bytes),
+        f"the limit of {name} is {_amount(has, unit)}, declared is {_amount(wants, unit)}"
+        for name, has, wants, unit in (
+            ("CPU", container.cpu_limit_cores, one.cpu_limit_cores, ""),
+            ("memory", container.memory_limit_bytes, one.memory_limit_bytes, "Mi"),
         )
         # engines round to a page, and to a thousandth of a core
         if wants is not None and not math.isclose(has or 0.0, wants, rel_tol=0.01)
@@ -172,5 +172,5 @@ def _image(text: str) -> tuple[str, str, str]:
     return _REGISTRY.sub("", name if colon < 0 else name[:colon]), tag, digest
 
 
-def _amount(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}"
+def _amount(value: float | None, unit: str) -> str:
+    return "none" if value is None else f"{value / (2**20 if unit else 1):g}{unit}"

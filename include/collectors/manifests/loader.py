@@ -56,7 +56,7 @@ def load_manifests(folder: Path | str) -> Manifests:
         raise ConfigError(
             f"there is no folder of manifests {folder}; create it, or correct its path"
         )
-    files = sorted(p for p in folder.rglob("*") if p.suffix in _SUFFIXES and p.is_file())
+    files = sorted(p for p in folder.rglob("*") if p.suffix in _SUFFIXES and not p.is_dir())
     found: list[Declared] = []
     problems: list[Problem] = []
     owners: dict[tuple[str, str, str], str] = {}
