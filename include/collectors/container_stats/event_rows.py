@@ -50,7 +50,7 @@ def event_record(event: ContainerEvent, host: str, now: datetime) -> EventRecord
 def _told(event: ContainerEvent) -> tuple[str, str]:
     name = event.container or event.container_id[:12]
     if event.action == "oom":
-        return "critical", f"{name} ran out of memory, and the kernel ended a process of it"
+        return "error", f"{name} ran out of memory, and the kernel ended a process of it"
     if event.action == "health_status":
         level = "error" if event.health == "unhealthy" else "info"
         return level, f"{name} is {event.health}"

@@ -166,7 +166,7 @@ def test_an_id_is_of_the_event_and_not_of_how_it_was_read() -> None:
             "info",
             "sim was stopped, and ended with exit code 137",
         ),
-        (_event("oom"), "critical", "sim ran out of memory, and the kernel ended a process of it"),
+        (_event("oom"), "error", "sim ran out of memory, and the kernel ended a process of it"),
         (_event("health_status", health="unhealthy"), "error", "sim is unhealthy"),
         (_event("health_status", health="healthy"), "info", "sim is healthy"),
         (_event("restart"), "warning", "sim was restarted"),
