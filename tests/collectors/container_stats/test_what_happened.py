@@ -185,7 +185,7 @@ def test_manifests_are_compared_at_each_collection(store: Store, tmp_path: Path)
     engine.containers_ += (replace(SIM, name="shop-side", container_id="s", image="side:1"),)
     _collect(store, engine, 1, manifests=str(tmp_path))
     with store.read() as connection:
-        names = dict(connection.execute(select(Series.id, Series.labels)).tuples().all())
+        names = {row.id: row.labels for row in connection.execute(select(Series.id, Series.labels))}
     found = {
         (row.minute - WINDOW.stop_minute + 1, names[row.series_id]["container"]): (
             row.state,
