@@ -9,13 +9,14 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-#: A status and a body; or a function that returns them, and may take its time.
+#: A status and a body (an iterator's parts are sent one by one); or a function that returns them,
+#: and may take its time.
 Answer = tuple[int, Any]
 Answers = Mapping[str, Answer | Callable[[], Answer]]
 
@@ -45,12 +46,23 @@ def run_scripted_engine(
             engine.asked.append((path, parse_qs(parts.query)))
             answer = engine.answers.get(path, (404, {"message": f"no such thing: {path}"}))
             status, body = answer() if callable(answer) else answer
+            if isinstance(body, Iterator):
+                self._drip(status, body)
+                return
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+
+        def _drip(self, status: int, parts: Iterator[bytes]) -> None:
+            self.send_response(status)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            with suppress(OSError):  # whoever asked may not wait for all of it
+                for part in parts:
+                    self.wfile.write(part)
 
         def log_message(self, *_args: object) -> None:
             """Nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -260,13 +261,24 @@ def test_events_that_are_refused_are_a_note_and_no_failure() -> None:
     )
 
 
-def test_events_that_hang_cost_a_third_of_the_time() -> None:
-    def hang() -> tuple[int, Any]:
-        time.sleep(3)
-        return 200, b""
+def _hang() -> tuple[int, Any]:
+    time.sleep(3)
+    return 200, b""
 
+
+def _drip() -> tuple[int, Any]:
+    def lines() -> Iterator[bytes]:
+        for _ in range(30):
+            time.sleep(0.1)
+            yield _line("exec_start: sh") + b"\n"
+
+    return 200, lines()
+
+
+@pytest.mark.parametrize("answer", [_hang, _drip])
+def test_events_that_take_too_long_cost_a_third_of_the_time(answer: Any) -> None:
     began = time.perf_counter()
-    with run_scripted_engine(_answers(**{"/events": hang})) as engine:
+    with run_scripted_engine(_answers(**{"/events": answer})) as engine:
         listing = _ask(engine.url, timeout_s=3.0)
         assert time.perf_counter() - began < 2.5
     assert len(listing.containers) == 1
