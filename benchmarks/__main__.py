@@ -13,6 +13,8 @@ BENCHMARKS = (
     "chain_overhead",
     "deliveries",
     "containers",
+    "reporting",
+    "ingest",
 )
 
 

@@ -111,12 +111,17 @@ class Nginx:
             while client.recv(4096):
                 pass
 
+    def reload(self) -> None:
+        """Read the configuration again; old workers answer what they have begun."""
+        os.kill(self.pid, signal.SIGHUP)
+
     def reopen_logs(self) -> None:
         """What a rotation does after renaming."""
         os.kill(self.pid, signal.SIGUSR1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -126,26 +131,45 @@ def _free_port() -> int:
 @contextmanager
 def run_nginx() -> Iterator[Nginx]:
     """Start nginx and an upstream, and end both."""
+    upstream = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
+    threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    port = free_port()
+    try:
+        with nginx_folder() as folder:
+            (folder / "users").write_text(_ACCOUNT)
+            configuration = _CONFIGURATION.format(
+                folder=folder,
+                log_format=LOG_FORMAT,
+                port=port,
+                upstream=upstream.server_address[1],
+                closed=free_port(),
+            )
+            with started_nginx(folder, configuration, port) as server:
+                yield server
+    finally:
+        upstream.shutdown()
+        upstream.server_close()
+
+
+@contextmanager
+def nginx_folder() -> Iterator[Path]:
+    """A scratch folder that nginx's workers, who run as another user, may read."""
+    folder = Path(tempfile.mkdtemp(prefix="nginx-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def started_nginx(folder: Path, configuration: str, port: int) -> Iterator[Nginx]:
+    """Start nginx with ``configuration``, which listens on ``port``, and end it."""
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     program = shutil.which("nginx", path=path)
     if program is None:
         raise RuntimeError("nginx is not installed: apt-get install nginx-light")
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    folder = Path(tempfile.mkdtemp(prefix="nginx-"))
-    # workers run as another user
-    folder.chmod(0o755)
-    (folder / "users").write_text(_ACCOUNT)
-    port = _free_port()
-    (folder / "nginx.conf").write_text(
-        _CONFIGURATION.format(
-            folder=folder,
-            log_format=LOG_FORMAT,
-            port=port,
-            upstream=upstream.server_address[1],
-            closed=_free_port(),
-        )
-    )
+    (folder / "nginx.conf").write_text(configuration)
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen(
             [program, "-p", str(folder), "-c", str(folder / "nginx.conf")], stdout=out, stderr=out
@@ -160,9 +184,6 @@ def run_nginx() -> Iterator[Nginx]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        upstream.shutdown()
-        upstream.server_close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:

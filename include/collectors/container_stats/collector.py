@@ -23,10 +23,10 @@ from include.collectors.container_stats.storing import (
     collected_before,
     store_sighting,
 )
-from include.collectors.container_stats.time_limit import Outcome, call_all
 from include.collectors.manifests.comparison import compare
 from include.collectors.manifests.loader import load_manifests
 from include.collectors.registry import register
+from include.collectors.time_limit import Outcome, call_all
 from userdb.errors import CollectionError, ConfigError, MonitoringError
 from userdb.ledger import CollectionReport, Rejected, SourceReport, record
 from userdb.store import Store

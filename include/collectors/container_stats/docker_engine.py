@@ -42,7 +42,7 @@ from include.collectors.container_stats.runtime import (
 )
 from include.collectors.container_stats.runtimes import register_runtime
 from include.collectors.container_stats.settings import ContainerStatsSettings, EngineHost
-from include.collectors.container_stats.time_limit import Outcome, call_all
+from include.collectors.time_limit import Outcome, call_all
 from userdb.errors import CollectionError
 from userdb.ledger import Rejected
 

@@ -42,7 +42,7 @@ from include.collectors.container_stats.settings import (
     ContainerStatsSettings,
     EngineHost,
 )
-from include.collectors.container_stats.time_limit import call_all
+from include.collectors.time_limit import call_all
 from userdb.errors import CollectionError, ConfigError
 from userdb.ledger import Rejected
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitoring.window import Window
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert
 
 from include.collectors.container_stats.event_rows import event_record, happened, new_events
 from include.collectors.container_stats.labels import series_labels
@@ -22,8 +22,8 @@ from include.collectors.container_stats.sample import sample_row
 from include.collectors.container_stats.settings import EngineHost
 from userdb.events import store_events
 from userdb.ledger import MAX_SAMPLES, Rejected, SourceReport, mark_dirty
-from userdb.models import ContainerSample, Series
-from userdb.series import fingerprint, intern_series, touch_series
+from userdb.models import ContainerSample
+from userdb.series import fingerprint, intern_series, lock_series, touch_series
 
 COLLECTOR = "container_stats"
 FAMILY = "container"
@@ -46,7 +46,7 @@ def store_sighting(connection: Connection, window: Window, sighting: Sighting) -
     """Store what a host said for the last minute of ``window``, unless it is there already."""
     kept, rejected = _one_per_series(sighting)
     ids = intern_series(connection, FAMILY, [labels for labels, _ in kept.values()])
-    _lock(connection, sorted(ids.values()))
+    lock_series(connection, ids.values())
     if is_collected(connection, COLLECTOR, sighting.host.name, window.end):
         return collected_before(sighting.host)
     events = _store_events(connection, sighting)
@@ -148,12 +148,3 @@ def _one_per_series(
         else:
             kept[mark] = (labels, container)
     return kept, rejected
-
-
-def _lock(connection: Connection, series_ids: Sequence[int]) -> None:
-    """Make whoever collects the same containers wait. SQLite's transaction is a lock already."""
-    if connection.dialect.name == "sqlite" or not series_ids:
-        return
-    connection.execute(
-        select(Series.id).where(Series.id.in_(series_ids)).order_by(Series.id).with_for_update()
-    ).all()

@@ -18,3 +18,14 @@ OUTCOME = f"""CASE
     ELSE 'ok' END"""
 
 OUTCOME_REASON = "'status=' || status"
+
+
+def outcome_of(status: int) -> str:
+    """The same for one status, for requests that no log tells of."""
+    if status in AUTH_FAILURES:
+        return "auth_failure"
+    if status in TIMEOUTS:
+        return "timeout"
+    if status >= 500:
+        return "server_error"
+    return "client_error" if status >= 400 or status < 100 else "ok"

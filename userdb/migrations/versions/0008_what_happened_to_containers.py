@@ -9,7 +9,7 @@ from userdb.migrations.steps import add_columns
 from userdb.types import Float64
 
 revision = "0008"
-down_revision = "0003"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
