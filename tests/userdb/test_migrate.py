@@ -168,6 +168,23 @@ def test_a_server_run_that_was_interrupted_is_taken_up(mariadb_server: MariaDbSe
     store.close()
 
 
+@pytest.mark.mariadb
+def test_columns_that_an_interrupted_run_left_out_are_added(mariadb_server: MariaDbServer) -> None:
+    store = open_store(mariadb_server.create_database("userdb_migrations"))
+    upgrade(store)
+    with store.read() as connection:
+        whole = _definitions(connection)
+    mariadb_server.execute(
+        "USE userdb_migrations",
+        f"UPDATE {VERSION_TABLE} SET version_num = '0005'",
+        "ALTER TABLE container_sample DROP COLUMN wrong_limit, DROP COLUMN cpu_limit_cores",
+    )
+    upgrade(store)
+    with store.read() as connection:
+        assert _definitions(connection) == whole
+    store.close()
+
+
 def test_a_schema_newer_than_the_code_is_refused(store: Store) -> None:
     def make_newer(revision: str) -> None:
         statement = text(f"UPDATE {VERSION_TABLE} SET version_num = :revision")
