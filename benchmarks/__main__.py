@@ -12,6 +12,7 @@ BENCHMARKS = (
     "backfill",
     "chain_overhead",
     "deliveries",
+    "containers",
     "reporting",
     "ingest",
 )

@@ -49,6 +49,12 @@ REQUIREMENTS = (
         ("dockerd", "containerd", "busybox"),
         root=True,
     ),
+    Requirement(
+        "podman",
+        "apt-get install podman runc busybox-static (and run as root)",
+        ("podman", "runc", "busybox"),
+        root=True,
+    ),
     Requirement("nginx", "apt-get install nginx-light", ("nginx",)),
     Requirement("curl", "apt-get install curl", ("curl",)),
     Requirement(

@@ -6,7 +6,9 @@ policies are read through this module, so that every error reads ``file:line: fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ from userdb.errors import ConfigError
 Location = Sequence[str | int]
 #: The 1-based line of a location; of the nearest enclosing one where it is absent.
 Locate = Callable[[Location], int]
+
+#: What stands before the first ``---`` and is no document: comments, directives, nothing.
+_PREAMBLE = re.compile(r"(?:[ \t]*(?:[#%].*)?\r?\n)*")
+_SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 
 
 class _Loader(yaml.SafeLoader):
@@ -49,11 +55,72 @@ def load_yaml(path: Path | str, error: type[ConfigError] = ConfigError) -> tuple
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        return _parse(_read(path))
+    except _Unreadable as cause:
+        line = f":{cause.line}" if cause.line else ""
+        raise error(f"{path}{line}: {cause.message}") from cause.__cause__
+
+
+@dataclass(frozen=True)
+class DocumentError:
+    """Why a document can't be read, and the 1-based line."""
+
+    line: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """The ``number``th document of a file, from 1: ``data``, or else ``error``."""
+
+    number: int
+    data: Any
+    locate: Locate
+    error: DocumentError | None = None
+
+
+def load_documents(path: Path | str) -> list[Document]:
+    """The documents of a file, which ``---`` parts; one that is no YAML doesn't stop the others."""
+    try:
+        text = _read(Path(path))
+    except _Unreadable as cause:
+        return [Document(1, None, lambda _: 1, DocumentError(1, cause.message))]
+    documents: list[Document] = []
+    # a line of --- parts documents wherever it stands: text in a block is indented
+    starts = [0, *(match.start() for match in _SEPARATOR.finditer(text) if match.start())]
+    if len(starts) > 1 and _PREAMBLE.fullmatch(text, 0, starts[1]):
+        del starts[1]
+    for number, (start, end) in enumerate(zip(starts, [*starts[1:], None], strict=True), start=1):
+        before = text.count("\n", 0, start)
+        try:
+            data, locate = _parse("\n" * before + text[start:end])
+        except _Unreadable as cause:
+            wrong = DocumentError(cause.line or before + 1, cause.message)
+            documents.append(Document(number, None, lambda _: 1, wrong))
+        else:
+            documents.append(Document(number, data, locate))
+    return documents
+
+
+class _Unreadable(Exception):
+    """Text that is no YAML document: why, and the 1-based line if it is known."""
+
+    def __init__(self, message: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except OSError as cause:
-        raise error(f"{path}: can't be read: {cause.strerror or cause}") from cause
+        raise _Unreadable(f"can't be read: {cause.strerror or cause}") from cause
     except UnicodeDecodeError as cause:
-        raise error(f"{path}: is not UTF-8 text (byte {cause.start})") from cause
+        raise _Unreadable(f"is not UTF-8 text (byte {cause.start})") from cause
+
+
+def _parse(text: str) -> tuple[Any, Locate]:
     try:
         loader = _Loader(text)
         try:
@@ -63,11 +130,10 @@ def load_yaml(path: Path | str, error: type[ConfigError] = ConfigError) -> tuple
             loader.dispose()
     except yaml.MarkedYAMLError as cause:
         mark = cause.problem_mark or cause.context_mark
-        line = mark.line + 1 if mark else 1
-        raise error(f"{path}:{line}: {cause.problem or cause}") from cause
-    except (yaml.YAMLError, ValueError) as cause:
+        raise _Unreadable(str(cause.problem or cause), mark.line + 1 if mark else 1) from cause
+    except (yaml.YAMLError, ValueError, RecursionError) as cause:
         # a ReaderError (control characters), or a timestamp such as 2026-13-01
-        raise error(f"{path}: is not YAML: {cause}") from cause
+        raise _Unreadable(f"is not YAML: {cause}") from cause
 
     def locate(location: Location) -> int:
         return _line(root, location)

@@ -98,7 +98,7 @@ def run_docker() -> Iterator[DockerServer]:
         server = DockerServer(folder, process.pid)
         try:
             _wait(server, process)
-            server.docker("import", "-", IMAGE, stdin=_image(Path(busybox)))
+            server.docker("import", "-", IMAGE, stdin=busybox_image(Path(busybox)))
             yield server
             server.remove_all()
         finally:
@@ -110,7 +110,8 @@ def _path() -> str:
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin"])
 
 
-def _image(busybox: Path) -> bytes:
+def busybox_image(busybox: Path) -> bytes:
+    """A tar archive of busybox and links to it: what an image without a registry is made of."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(busybox.resolve(), "bin/busybox")
@@ -147,7 +148,7 @@ def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    for point in _mounts_below(folder):
+    for point in mounts_below(folder):
         subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -166,6 +167,7 @@ def _started_by(folder: Path) -> list[int]:
     return found
 
 
-def _mounts_below(folder: Path) -> list[str]:
+def mounts_below(folder: Path) -> list[str]:
+    """Mount points below ``folder``, inner ones first."""
     points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     return sorted((p for p in points if p.startswith(f"{folder}/")), reverse=True)

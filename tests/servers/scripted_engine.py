@@ -6,15 +6,17 @@ For what a real engine can't be made to do: an old API version, a request that h
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-#: A status and a body; or a function that returns them, and may take its time.
+#: A status and a body (an iterator's parts are sent one by one); or a function that returns them,
+#: and may take its time.
 Answer = tuple[int, Any]
 Answers = Mapping[str, Answer | Callable[[], Answer]]
 
@@ -29,8 +31,10 @@ class ScriptedEngine:
 
 
 @contextmanager
-def run_scripted_engine(answers: Answers, *, version: str = "1.41") -> Iterator[ScriptedEngine]:
-    """Serve ``answers`` on a free port of 127.0.0.1."""
+def run_scripted_engine(
+    answers: Answers, *, version: str = "1.41", tls: ssl.SSLContext | None = None
+) -> Iterator[ScriptedEngine]:
+    """Serve ``answers`` on a free port of 127.0.0.1, with TLS where a context is given."""
     engine = ScriptedEngine("", {"/version": (200, {"ApiVersion": version}), **answers})
 
     class Handler(BaseHTTPRequestHandler):
@@ -42,6 +46,9 @@ def run_scripted_engine(answers: Answers, *, version: str = "1.41") -> Iterator[
             engine.asked.append((path, parse_qs(parts.query)))
             answer = engine.answers.get(path, (404, {"message": f"no such thing: {path}"}))
             status, body = answer() if callable(answer) else answer
+            if isinstance(body, Iterator):
+                self._drip(status, body)
+                return
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -49,10 +56,20 @@ def run_scripted_engine(answers: Answers, *, version: str = "1.41") -> Iterator[
             self.end_headers()
             self.wfile.write(data)
 
+        def _drip(self, status: int, parts: Iterator[bytes]) -> None:
+            self.send_response(status)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            with suppress(OSError):  # whoever asked may not wait for all of it
+                for part in parts:
+                    self.wfile.write(part)
+
         def log_message(self, *_args: object) -> None:
             """Nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     server.block_on_close = False
     engine.url = f"tcp://127.0.0.1:{server.server_address[1]}"

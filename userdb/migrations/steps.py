@@ -27,10 +27,19 @@ def create_table(
     inspector = sa.inspect(op.get_bind())
     columns = [item.name for item in items if isinstance(item, sa.Column)]
     found = inspector.get_columns(name) if inspector.has_table(name) else []
-    if [column["name"] for column in found] != columns:
+    # columns that a later migration added stand behind them
+    if [column["name"] for column in found][: len(columns)] != columns:
         options: dict[str, Any] = {"sqlite_with_rowid": False} if time_ordered else {}
         op.create_table(name, *items, **_options(), **options)
     create_indexes(name, indexes or {})
+
+
+def add_columns(table: str, *columns: sa.Column[Any]) -> None:
+    """Add those of the columns that the table lacks; they are null in the rows that are there."""
+    present = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
+    for column in columns:
+        if column.name not in present:
+            op.add_column(table, column)
 
 
 def create_indexes(table: str, indexes: dict[str, list[str]]) -> None:

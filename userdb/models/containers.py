@@ -25,8 +25,11 @@ class ContainerSample(Base):
     series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     observed_at: Mapped[datetime] = mapped_column(UtcDateTime)
     container_id: Mapped[str] = mapped_column(String(128))
-    #: created, running, paused, restarting, removing, exited or dead
+    #: created, waiting, running, paused, restarting, removing, exited, dead; absent where a
+    #: manifest declares a container that isn't there
     state: Mapped[str] = mapped_column(String(32))
+    #: why it waits or ended, in the runtime's word: CrashLoopBackOff, OOMKilled
+    reason: Mapped[str | None] = mapped_column(String(128))
     #: healthy, unhealthy, starting; null without a health check
     health: Mapped[str | None] = mapped_column(String(32))
     failing_streak: Mapped[int | None] = mapped_column(Integer)
@@ -36,9 +39,21 @@ class ContainerSample(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     restarts: Mapped[int] = mapped_column(Integer)
     restarts_delta: Mapped[int | None] = mapped_column(Integer)
+    #: times that it ended unasked, and for want of memory, since the previous collection
+    exits: Mapped[int | None] = mapped_column(Integer)
+    oom_kills: Mapped[int | None] = mapped_column(Integer)
     running: Mapped[int] = mapped_column(Integer)
+    #: whether it should run and does not
+    down: Mapped[int | None] = mapped_column(Integer)
+    #: against the host's manifests; null where there are none
+    undeclared: Mapped[int | None] = mapped_column(Integer)
+    wrong_image: Mapped[int | None] = mapped_column(Integer)
+    wrong_limit: Mapped[int | None] = mapped_column(Integer)
     unhealthy: Mapped[int | None] = mapped_column(Integer)
     cpu_percent: Mapped[float | None] = mapped_column(Float64)
+    #: cores that it may use, and ``cpu_percent`` as a share of them
+    cpu_limit_cores: Mapped[float | None] = mapped_column(Float64)
+    cpu_limit_percent: Mapped[float | None] = mapped_column(Float64)
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     memory_limit_bytes: Mapped[int | None] = mapped_column(BigInteger)
     memory_percent: Mapped[float | None] = mapped_column(Float64)

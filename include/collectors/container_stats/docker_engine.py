@@ -1,34 +1,47 @@
-"""Docker Engine (and what speaks its API) as a ``Runtime``."""
+"""An engine that speaks Docker's API, Docker or Podman, as a ``Runtime``."""
 
 from __future__ import annotations
 
-import math
-import os
-import socket
-import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
 from docker import APIClient
 from docker.errors import APIError, NotFound
-from docker.transport import UnixHTTPAdapter
-from docker.utils import parse_host, version_lt
-from requests.adapters import HTTPAdapter
+from docker.utils import version_lt
 
+from include.collectors.container_stats.credentials import (
+    CertificateFiles,
+    as_files,
+    certificates,
+)
+from include.collectors.container_stats.docker_client import client_factory, probe, widen
 from include.collectors.container_stats.docker_payload import (
     MEASURABLE,
+    is_podman,
     parse_inspect,
     parse_stats,
     with_usage,
 )
-from include.collectors.container_stats.labels import series_labels
-from include.collectors.container_stats.runtime import Container, Listing
-from include.collectors.container_stats.settings import EngineHost
+from include.collectors.container_stats.engine_events import (
+    EngineEvents,
+    event_params,
+    parse_events,
+)
+from include.collectors.container_stats.labels import is_wanted
+from include.collectors.container_stats.runtime import (
+    Container,
+    ContainerEvent,
+    Listing,
+    Period,
+    Runtime,
+)
+from include.collectors.container_stats.runtimes import register_runtime
+from include.collectors.container_stats.settings import ContainerStatsSettings, EngineHost
 from include.collectors.time_limit import Outcome, call_all
 from userdb.errors import CollectionError
 from userdb.ledger import Rejected
@@ -36,6 +49,27 @@ from userdb.ledger import Rejected
 #: The first API version that answers at once, with one sample instead of two.
 _ONE_SHOT = "1.41"
 _PROBE_S = 5.0
+#: Docker keeps so many events, of all kinds, and forgets the oldest.
+_DOCKER_KEEPS = 256
+_MOST_EVENTS = 20_000
+
+_Read = tuple[Container, Rejected | None]
+
+
+@register_runtime("docker", "podman")
+def open_engine(host: EngineHost, settings: ContainerStatsSettings) -> Runtime:
+    """The engine of ``host``; nothing is connected yet."""
+    return DockerEngine(host, timeout_s=settings.time_limit(host), concurrency=settings.concurrency)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A connection, and the entries of the engine's list: all, and those that are looked at."""
+
+    client: APIClient
+    podman: bool
+    found: list[Mapping[str, Any]]
+    wanted: list[Mapping[str, Any]]
 
 
 class DockerEngine:
@@ -46,25 +80,32 @@ class DockerEngine:
     """
 
     def __init__(self, host: EngineHost, *, timeout_s: float, concurrency: int) -> None:
+        """Raises CollectionError or ConfigError where what the settings name isn't there."""
         self._host = host
         self._timeout_s = timeout_s
         self._concurrency = concurrency
         # before any thread starts: imports of Airflow belong to the main one
-        self._make_client = _client_factory(host)
+        self._make_client = client_factory(host)
+        self._certificates = certificates(host.tls, host.name) if host.tls else None
 
-    def containers(self) -> Listing:
+    def containers(self, period: Period | None = None) -> Listing:
         """See ``Runtime.containers``."""
         began = time.perf_counter()
-        (opened,) = call_all([self._open], workers=1, timeout_s=self._timeout_s)
-        if opened.value is None:
-            raise self._unavailable(opened.error)
-        client, wanted = opened.value
-        client.timeout = max(1, round(self._timeout_s / 3))
-        outcomes = call_all(
-            [partial(_read, client, str(entry["Id"]), began) for entry in wanted],
-            workers=self._concurrency,
-            timeout_s=max(self._timeout_s - (time.perf_counter() - began), 0.0),
-        )
+        with ExitStack() as stack:
+            files = (
+                stack.enter_context(as_files(self._certificates)) if self._certificates else None
+            )
+            (opened,) = call_all([partial(self._open, files)], workers=1, timeout_s=self._timeout_s)
+            if opened.value is None:
+                raise self._unavailable(opened.error)
+            client, wanted = opened.value.client, opened.value.wanted
+            client.timeout = max(1, round(self._timeout_s / 3))
+            events, notes = self._events(opened.value, period)
+            outcomes = call_all(
+                [partial(_read, client, str(entry["Id"]), began) for entry in wanted],
+                workers=self._concurrency,
+                timeout_s=max(self._timeout_s - (time.perf_counter() - began), 0.0),
+            )
         late = sum(not outcome.in_time for outcome in outcomes)
         if late:
             raise CollectionError(
@@ -73,12 +114,13 @@ class DockerEngine:
                 "raise container_stats.timeout_s or look what slows it down"
             )
         client.close()
-        return self._listing(wanted, outcomes)
+        containers, rejected = self._told(wanted, outcomes)
+        return Listing(containers, rejected, events, notes)
 
-    def _open(self) -> tuple[APIClient, list[Mapping[str, Any]]]:
-        """A client, and what the engine lists of the containers that are looked at."""
+    def _open(self, files: CertificateFiles | None) -> _Opened:
+        """Connect, and list the containers."""
         try:
-            _probe(self._host.url, min(_PROBE_S, self._timeout_s))
+            probe(self._host.url, min(_PROBE_S, self._timeout_s), tls=files is not None)
         except TimeoutError:
             raise
         except OSError as error:
@@ -86,12 +128,51 @@ class DockerEngine:
                 f"{self._where} can't be reached: {error.strerror or error}. Start it, or correct "
                 "its url in container_stats.hosts; its socket needs the right to read and write"
             ) from error
-        client = self._make_client(self._timeout_s)
-        _widen(client, self._concurrency)
+        client = self._make_client(self._timeout_s, files)
+        widen(client, self._concurrency)
         found = client.containers(all=True)
         if not isinstance(found, list):
             raise TypeError(f"its list of containers is {str(found)[:100]!r}")
-        return client, [entry for entry in found if self._is_wanted(entry)]
+        wanted = [entry for entry in found if self._is_wanted(entry)]
+        return _Opened(client, is_podman(client.version()), found, wanted)
+
+    def _events(
+        self, opened: _Opened, period: Period | None
+    ) -> tuple[tuple[ContainerEvent, ...] | None, tuple[str, ...]]:
+        """What happened in the period, and what is to be said of that."""
+        if period is None:
+            return None, ()
+        (told,) = call_all(
+            [partial(_ask_events, opened, period)],
+            workers=1,
+            timeout_s=self._timeout_s / 3,
+        )
+        if told.value is None:
+            why = "not within a third of its time" if told.error is None else _reason(told.error)
+            return None, (f"events since {period.since:%H:%M:%SZ} were not told: {why}",)
+        notes = []
+        if told.value.bad:
+            notes.append(f"{told.value.bad} of {told.value.read} events made no sense")
+        oldest = told.value.oldest
+        full = _MOST_EVENTS if opened.podman else _DOCKER_KEEPS
+        if told.value.read >= full and oldest is not None and oldest > period.since:
+            notes.append(
+                f"events before {oldest:%H:%M:%SZ} may be lost: the engine tells of {full} events, "
+                "the checks of health among them"
+            )
+        listed = {str(entry["Id"]) for entry in opened.found}
+        chosen = {str(entry["Id"]) for entry in opened.wanted}
+        labels = {str(entry["Id"]): entry.get("Labels") or {} for entry in opened.found}
+        events = tuple(
+            replace(event, labels={**event.labels, **labels.get(event.container_id, {})})
+            for event in told.value.events
+            if event.container_id in chosen
+            or (
+                event.container_id not in listed
+                and is_wanted(self._host, event.container, event.image, event.labels)
+            )
+        )
+        return events, tuple(notes)
 
     @property
     def _where(self) -> str:
@@ -113,27 +194,17 @@ class DockerEngine:
         )
 
     def _is_wanted(self, entry: Mapping[str, Any]) -> bool:
-        own = {str(key): str(value) for key, value in (entry.get("Labels") or {}).items()}
         names = entry.get("Names") or [""]
-        known = own | series_labels(
-            name=str(names[0]).removeprefix("/"),
-            image=str(entry.get("Image") or ""),
-            labels=own,
-            host=self._host.name,
+        return is_wanted(
+            self._host,
+            str(names[0]).removeprefix("/"),
+            str(entry.get("Image") or ""),
+            entry.get("Labels") or {},
         )
 
-        def matches(item: tuple[str, str]) -> bool:
-            return fnmatchcase(known.get(item[0], ""), item[1])
-
-        return all(map(matches, self._host.include.items())) and not any(
-            map(matches, self._host.exclude.items())
-        )
-
-    def _listing(
-        self,
-        wanted: list[Mapping[str, Any]],
-        outcomes: list[Outcome[tuple[Container, Rejected | None]]],
-    ) -> Listing:
+    def _told(
+        self, wanted: list[Mapping[str, Any]], outcomes: list[Outcome[_Read]]
+    ) -> tuple[tuple[Container, ...], tuple[Rejected, ...]]:
         containers, rejected = [], []
         for entry, outcome in zip(wanted, outcomes, strict=True):
             if outcome.value is not None:
@@ -148,10 +219,10 @@ class DockerEngine:
                 f"{self._where} lists {len(wanted)} containers "
                 f"and tells of none of them: {rejected[0].why}"
             )
-        return Listing(tuple(containers), tuple(rejected))
+        return tuple(containers), tuple(rejected)
 
 
-def _read(client: APIClient, mark: str, began: float) -> tuple[Container, Rejected | None]:
+def _read(client: APIClient, mark: str, began: float) -> _Read:
     """Inspect a container and measure it. One that can't be measured still has a state."""
     container = parse_inspect(client.inspect_container(mark), time.perf_counter() - began)
     if container.state not in MEASURABLE:
@@ -166,69 +237,18 @@ def _read(client: APIClient, mark: str, began: float) -> tuple[Container, Reject
     return with_usage(container, usage, time.perf_counter() - began), None
 
 
-def _widen(client: APIClient, connections: int) -> None:
-    """Let the client keep so many connections; from the eleventh on it would open each anew."""
-    adapter = client.get_adapter(client.base_url)
-    if isinstance(adapter, UnixHTTPAdapter):
-        adapter.max_pool_size = connections
-        adapter.pools.clear()
-    elif isinstance(adapter, HTTPAdapter):
-        adapter.init_poolmanager(1, connections)
-
-
-def _probe(url: str, timeout_s: float) -> None:
-    """Connect and hang up: tells what the client's own errors bury, such as "permission denied".
-
-    Raises:
-        OSError: nobody listens there, or one isn't let in.
-    """
-    parts = urlsplit(parse_host(url))
-    if parts.scheme == "http+unix":
-        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-            probe.settimeout(timeout_s)
-            probe.connect(parts.path)
-    else:
-        socket.create_connection((str(parts.hostname), parts.port or 2375), timeout_s).close()
-
-
-def airflow_is_meant() -> bool:
-    """Whether this process is Airflow's, or its environment names one.
-
-    Merely importing Airflow sets up a home folder, so it is not imported elsewhere.
-    """
-    return "airflow" in sys.modules or bool(os.environ.get("AIRFLOW_HOME"))
-
-
-def _client_factory(host: EngineHost) -> Callable[[float], APIClient]:
-    """What makes a client: the Docker provider's hook within Airflow, else Docker's own client."""
-    try:
-        if not host.connection and not airflow_is_meant():
-            raise ImportError
-        from airflow.providers.docker.hooks.docker import DockerHook
-    except ImportError:
-        if host.connection:
-            raise CollectionError(
-                f"container_stats.hosts: {host.name} has the connection {host.connection!r}, and "
-                "apache-airflow-providers-docker is not installed; install it or drop the setting"
-            ) from None
-        return lambda timeout_s: APIClient(
-            base_url=host.url, version="auto", timeout=math.ceil(timeout_s)
-        )
-
-    def from_hook(timeout_s: float) -> APIClient:
-        hook = DockerHook(
-            docker_conn_id=host.connection,
-            base_url=host.url,
-            version="auto",
-            timeout=math.ceil(timeout_s),
-        )
-        # before Python 3.12 a cached_property holds one lock for all instances while it computes:
-        # an engine that hangs would keep the others waiting
-        connect = getattr(DockerHook.api_client, "func", DockerHook.get_conn)
-        client: APIClient = connect(hook)
-        return client
-
-    return from_hook
+def _ask_events(opened: _Opened, period: Period) -> EngineEvents:
+    client = opened.client
+    answer = client.get(
+        f"{client.base_url}/v{client.api_version}/events",
+        params=event_params(period, podman=opened.podman),
+        stream=True,
+        timeout=client.timeout,
+    )
+    with closing(answer):
+        if not answer.ok:
+            raise CollectionError(f"HTTP {answer.status_code}: {answer.text[:200].strip()}")
+        return parse_events(islice(answer.iter_lines(), _MOST_EVENTS), period)
 
 
 def _timed_out(error: BaseException | None) -> bool:
@@ -245,6 +265,8 @@ def _is_gone(error: Exception | None) -> bool:
 
 
 def _reason(error: BaseException | None) -> str:
+    if isinstance(error, CollectionError):
+        return str(error)
     if isinstance(error, NotFound):
         return "went away while it was asked about"
     if isinstance(error, APIError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -14,6 +15,18 @@ from userdb.times import require_aware
 
 #: States in which a container has processes, and so something to measure.
 MEASURABLE = frozenset({"running", "paused", "restarting"})
+
+
+#: The container that holds a pod's network open; Podman has no other sign of it in this API.
+_INFRA = re.compile(r"[0-9a-f]{12}-infra")
+
+
+def is_podman(version: object) -> bool:
+    """Whether the answer of ``GET /version`` is Podman's."""
+    components = version.get("Components") if isinstance(version, Mapping) else None
+    return isinstance(components, list) and any(
+        isinstance(one, Mapping) and "podman" in str(one.get("Name")).lower() for one in components
+    )
 
 
 def parse_time(text: object) -> datetime | None:
@@ -37,9 +50,11 @@ def parse_inspect(answer: Mapping[str, Any], read_after_s: float) -> Container:
     has_check = status not in ("", "none")
     finished_at = parse_time(state.get("FinishedAt"))
     exit_code = state.get("ExitCode")
+    limits: Mapping[str, Any] = answer.get("HostConfig") or {}
+    name = str(answer["Name"]).removeprefix("/")
     return Container(
         container_id=str(answer["Id"]),
-        name=str(answer["Name"]).removeprefix("/"),
+        name=name,
         image=str(config.get("Image") or answer.get("Image") or ""),
         labels={str(key): str(value) for key, value in (config.get("Labels") or {}).items()},
         state=str(state["Status"]).lower(),
@@ -53,6 +68,9 @@ def parse_inspect(answer: Mapping[str, Any], read_after_s: float) -> Container:
         created_at=parse_time(answer.get("Created")),
         started_at=parse_time(state.get("StartedAt")),
         finished_at=finished_at,
+        cpu_limit_cores=formulas.cpu_limit_cores(limits),
+        memory_limit_bytes=count(limits.get("Memory")) or None,
+        auxiliary=_INFRA.fullmatch(name) is not None,
     )
 
 

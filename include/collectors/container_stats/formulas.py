@@ -51,6 +51,19 @@ def cpu_percent(before: CpuCounters | None, after: CpuCounters | None) -> float 
     return total / system * after.online_cpus * 100.0
 
 
+def cpu_limit_cores(host_config: Mapping[str, Any]) -> float | None:
+    """The cores that a container may use; None without a limit."""
+    nano, quota = count(host_config.get("NanoCpus")), count(host_config.get("CpuQuota"))
+    if nano:
+        return nano / 1e9
+    return quota / (count(host_config.get("CpuPeriod")) or 100_000) if quota else None
+
+
+def share_of_limit(percent: float | None, limit_cores: float | None) -> float | None:
+    """CPU use (100 is one core) in percent of the cores that may be used; None without a limit."""
+    return None if percent is None or not limit_cores else percent / limit_cores
+
+
 def memory_used(memory_stats: Mapping[str, Any]) -> int | None:
     """Bytes in use without the page cache that can be dropped; None where not told.
 

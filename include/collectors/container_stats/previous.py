@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, func, select
 
-from include.collectors.container_stats.runtime import CpuCounters
+from include.collectors.container_stats.runtime import CpuCounters, Period
 from include.collectors.container_stats.sample import Previous
 from userdb.models import Collection, ContainerSample
 
@@ -103,3 +103,15 @@ def last_collected(
         .order_by(Collection.window_end.desc())
         .limit(1)
     )
+
+
+def event_period(
+    connection: Connection, source: str, end: datetime, now: datetime, cadence: timedelta
+) -> Period:
+    """Since when a host is asked for events: one cadence before its last collection.
+
+    They overlap, as clocks differ and a collection may have got no events. At most a day.
+    """
+    last = last_collected(connection, "container_stats", source, end)
+    since = (last or now - cadence) - cadence
+    return Period(max(since, now - timedelta(minutes=_LOOKBACK_MINUTES)), now)

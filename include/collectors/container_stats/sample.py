@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from include.collectors.container_stats.formulas import cpu_percent, restarts_delta
+from include.collectors.container_stats.event_rows import Happened
+from include.collectors.container_stats.formulas import (
+    cpu_percent,
+    restarts_delta,
+    share_of_limit,
+)
 from include.collectors.container_stats.runtime import Container, CpuCounters, Usage
 
 _NOTHING = Usage()
+_UNTOLD = Happened()
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ def sample_row(
     series_id: int,
     observed_at: datetime,
     since: datetime,
+    happened: Happened = _UNTOLD,
 ) -> dict[str, Any]:
     """The row's columns by name.
 
@@ -41,12 +48,14 @@ def sample_row(
         same_run = previous.started_at == container.started_at
         before = previous.cpu if same_run and previous.cpu is not None else before
     cpu = usage.cpu
+    share = usage.cpu_percent if cpu is None else cpu_percent(before, cpu)
     return {
         "minute": minute,
         "series_id": series_id,
         "observed_at": observed_at,
         "container_id": container.container_id,
         "state": container.state,
+        "reason": container.reason,
         "health": container.health,
         "failing_streak": container.failing_streak,
         "exit_code": container.exit_code,
@@ -60,9 +69,17 @@ def sample_row(
             created_at=container.created_at,
             since=since,
         ),
+        "undeclared": container.declared.undeclared,
+        "wrong_image": container.declared.wrong_image,
+        "wrong_limit": container.declared.wrong_limit,
+        "exits": happened.exits,
+        "oom_kills": happened.oom_kills,
         "running": int(container.state == "running"),
+        "down": int(container.must_run and container.state != "running"),
         "unhealthy": None if container.health is None else int(container.health == "unhealthy"),
-        "cpu_percent": cpu_percent(before, cpu),
+        "cpu_percent": share,
+        "cpu_limit_cores": container.cpu_limit_cores,
+        "cpu_limit_percent": share_of_limit(share, container.cpu_limit_cores),
         "memory_bytes": usage.memory_bytes,
         "memory_limit_bytes": usage.memory_limit_bytes,
         "memory_percent": usage.memory_percent,

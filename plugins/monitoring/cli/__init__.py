@@ -16,6 +16,7 @@ from monitoring.cli.db import db
 from monitoring.cli.deliveries import deliveries
 from monitoring.cli.gateway import gateway
 from monitoring.cli.key import key
+from monitoring.cli.pods import pods
 from monitoring.cli.policy import policy
 from monitoring.cli.receiver import receiver
 from monitoring.cli.registry import routes, services
@@ -58,6 +59,7 @@ app.add_typer(services, name="services")
 app.add_typer(routes, name="routes")
 app.add_typer(gateway, name="gateway")
 app.add_typer(deliveries, name="deliveries")
+app.add_typer(pods, name="pods")
 
 
 def main() -> None:

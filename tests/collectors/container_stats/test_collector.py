@@ -16,7 +16,13 @@ from monitoring.window import Window
 from sqlalchemy import insert, select
 
 from include.collectors.container_stats.collector import ContainerStatsCollector
-from include.collectors.container_stats.runtime import Container, CpuCounters, Listing, Usage
+from include.collectors.container_stats.runtime import (
+    Container,
+    CpuCounters,
+    Listing,
+    Period,
+    Usage,
+)
 from include.collectors.container_stats.settings import ContainerStatsSettings, EngineHost
 from userdb.errors import CollectionError
 from userdb.ledger import CollectionReport, Rejected, covered_minutes
@@ -38,8 +44,9 @@ class Told:
         self.answer = answer
         self.asked = 0
 
-    def containers(self) -> Listing:
+    def containers(self, period: Period | None = None) -> Listing:
         self.asked += 1
+        self.period = period
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer if isinstance(self.answer, Listing) else Listing(tuple(self.answer))
@@ -242,9 +249,9 @@ def test_collecting_at_the_same_time_leaves_one_sample_each(store: Store) -> Non
     barrier = threading.Barrier(4)
 
     class Together(Told):
-        def containers(self) -> Listing:
+        def containers(self, period: Period | None = None) -> Listing:
             barrier.wait(30)
-            return super().containers()
+            return super().containers(period)
 
     containers = [_container(f"c{number}") for number in range(30)]
     # their series exist already: nobody waits for anybody to insert them

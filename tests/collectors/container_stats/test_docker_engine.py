@@ -22,7 +22,7 @@ from sqlalchemy import select
 
 from include.collectors.config import Settings
 from include.collectors.container_stats.docker_engine import DockerEngine
-from include.collectors.container_stats.runtime import Container
+from include.collectors.container_stats.runtime import Container, Period
 from include.collectors.container_stats.settings import EngineHost
 from include.collectors.run import run_collector
 from tests.servers.docker import IMAGE, DockerServer
@@ -222,6 +222,38 @@ def test_a_container_killed_for_want_of_memory(engine: DockerServer) -> None:
     found = _by_name(engine)["greedy"]
     assert (found.state, found.oom_killed, found.exit_code) == ("exited", True, 137)
     assert found.usage is None
+
+
+def test_what_happened_is_told_even_of_containers_that_are_gone(engine: DockerServer) -> None:
+    since = datetime.now(UTC) - timedelta(milliseconds=1)
+    engine.run("brief", "false", options=["--rm", "--label", "service=sim"])
+    engine.run("crashes", "sh", "-c", "exit 7", options=["--restart", "on-failure:2"])
+    engine.run("stopped", "sleep", "300")
+    engine.docker("restart", "--time", "0", "stopped")
+    engine.run("greedy", "sh", "-c", "tail /dev/zero", options=["--memory", "16m"])
+    check = ["--health-cmd", "false", "--health-interval", "0.1s", "--health-retries", "1"]
+    engine.run("sick", "sleep", "300", options=check)
+    _wait(lambda: _status(engine, "greedy") == _status(engine, "crashes") == "exited")
+    _wait(lambda: engine.inspect("crashes")["RestartCount"] == 2)
+    _wait(lambda: "brief" not in engine.docker("ps", "--all", "--format", "{{.Names}}"))
+    _wait(lambda: bool(engine.inspect("sick")["State"]["Health"]["Status"] == "unhealthy"))
+    host = EngineHost(name="local", url=engine.url)
+    asked = DockerEngine(host, timeout_s=30, concurrency=8)
+    listing = asked.containers(Period(since, datetime.now(UTC)))
+    assert listing.notes == ()
+    assert listing.events is not None
+    told: dict[str, list[Any]] = {}
+    for event in listing.events:
+        told.setdefault(event.container, []).append(event)
+    (brief,) = told["brief"]
+    assert (brief.action, brief.exit_code, brief.asked) == ("die", 1, False)
+    assert (brief.labels["service"], brief.image) == ("sim", IMAGE)
+    assert [(e.action, e.exit_code, e.asked) for e in told["crashes"]] == [("die", 7, False)] * 3
+    assert [(e.action, e.asked) for e in told["stopped"]] == [("die", True), ("restart", False)]
+    assert {e.action for e in told["greedy"]} == {"oom", "die"}
+    assert [e.health for e in told["sick"]] == ["unhealthy"]
+    nothing = asked.containers(Period(datetime.now(UTC), datetime.now(UTC)))
+    assert nothing.events == ()
 
 
 def test_a_container_that_keeps_restarting(engine: DockerServer, sqlite_store: Store) -> None:
