@@ -236,7 +236,7 @@ class _SourceRun:
         if file.was_truncated():
             self._fail(file.path, "was truncated while it was being read; collect again")
             return
-        if parsed.rejected and not parsed.lines:
+        if parsed.rejected and not parsed.lines and not parsed.other:
             why = f"{parsed.samples[0].why}: {parsed.samples[0].text!r}" if parsed.samples else ""
             self._fail(
                 file.path,
