@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 
 from include.collectors.registry import register
 from include.collectors.request_logs.blocks import read_blocks, seek_time
+from include.collectors.request_logs.compression import BROKEN
 from include.collectors.request_logs.coverage import Extent, Held, collected_before, held_by
 from include.collectors.request_logs.files import (
-    GZIP_ERRORS,
     FoundFiles,
     LogFile,
-    broken_gzip,
+    broken,
     distinct,
     open_files,
 )
@@ -227,8 +227,8 @@ class _SourceRun:
             return
         try:
             parsed = self._parse(file)
-        except GZIP_ERRORS as error:
-            self._fail(file.path, broken_gzip(error))
+        except BROKEN as error:
+            self._fail(file.path, broken(file.compression, error))
             return
         except OSError as error:
             self._fail(file.path, f"can't be read: {error.strerror or error}")

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import duckdb
+import pyarrow as pa
 
 from include.collectors.request_logs.blocks import Block
 from include.collectors.request_logs.formats import format_named
@@ -28,6 +29,30 @@ from userdb.ledger import MAX_SAMPLES, Rejected
 
 #: More spills to disk.
 _MEMORY = "1GB"
+#: Columns of a normalised request, as ``Parser.requests`` gives them, over the table ``parsed``.
+COLUMNS = {
+    "time": "make_timestamptz(at_us)",
+    **{
+        name: name
+        for name in (
+            "client",
+            "method",
+            "host",
+            "path",
+            "route",
+            "service",
+            "instance",
+            "status",
+            "outcome",
+        )
+    },
+    "reason": "outcome_reason",
+    "duration_ms": "duration_ms",
+    "bytes": "bytes_sent",
+    "user": '"user"',
+    "user_agent": "user_agent",
+    "request_id": "request_id",
+}
 
 
 @dataclass
@@ -42,6 +67,17 @@ class ParsedFile:
     #: decompressed bytes up to which lines were read
     read_to: int = 0
     samples: list[Rejected] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Requests:
+    """A block's requests: see ``Parser.requests``. ``rows`` has the columns ``COLUMNS``."""
+
+    rows: pa.Table
+    lines: int
+    other: int
+    rejected: int
+    samples: list[Rejected]
 
 
 class Parser:
@@ -110,6 +146,17 @@ class Parser:
         self._load(Block(0, data[:end]), self._times_sql)
         (found,) = self.row(f"SELECT {aggregate} FROM parsed WHERE {of_format(self._format)}")
         return None if found is None else int(found)
+
+    def requests(self, block: Block) -> Requests:
+        """All requests of a block, whatever their time."""
+        self._load(block, self._parse_sql)
+        lines, other, *_ = self._span()
+        rejected, samples = self._refused(block, None, (0, 0))
+        rows = self.connection.sql(
+            f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in COLUMNS.items())} "
+            f"FROM parsed WHERE {TAKEN} ORDER BY byte_offset"
+        ).to_arrow_table()
+        return Requests(rows, lines, other, rejected, samples)
 
     def parse(
         self,

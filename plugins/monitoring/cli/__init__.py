@@ -14,6 +14,7 @@ from monitoring.cli.chain import analyse, collect, run, signals, status, watch
 from monitoring.cli.db import db
 from monitoring.cli.deliveries import deliveries
 from monitoring.cli.key import key
+from monitoring.cli.logs import logs
 from monitoring.cli.policy import policy
 from monitoring.cli.receiver import receiver
 from monitoring.cli.replay import replay
@@ -35,6 +36,7 @@ for command in (collect, analyse, run, replay, backtest, status, watch, report, 
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")
 app.add_typer(policy, name="policy")
+app.add_typer(logs, name="logs")
 app.add_typer(routing, name="routing")
 app.add_typer(silence, name="silence")
 app.add_typer(receiver, name="receiver")

@@ -60,6 +60,7 @@ class LogFormat:
         verdicts: what says how a request ended, whatever its status; the first that holds. A
             request without a status needs one.
         status_name: what the log calls the status, for the reason of an outcome.
+        open_ended: what a line has after the last field is ignored.
         other: a boolean expression over ``record``: the line is of this format and tells of no
             request; such a line is neither a request nor refused.
     """
@@ -71,6 +72,7 @@ class LogFormat:
     verdicts: tuple[Verdict, ...] = ()
     status_name: str = "status"
     other: str | None = None
+    open_ended: bool = False
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.fields) - set(FIELDS))

@@ -30,4 +30,5 @@ NGINX_COMBINED = LogFormat(
     record=_RECORD.record,
     fields={**standard_fields(_RECORD), "occurred_at": clf_time(_RECORD.value("time"))},
     refusal="is not a line of nginx's combined format",
+    open_ended=True,
 )
