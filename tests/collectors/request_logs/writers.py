@@ -81,8 +81,6 @@ def _by_status(name: str, request: Request, **columns: Any) -> dict[str, Any]:
 def _month(at: datetime) -> str:
     # not %b, which depends on the locale
     return "JanFebMarAprMayJunJulAugSepOctNovDec"[3 * at.month - 3 : 3 * at.month]
-        at.month - 1
-    ]
 
 
 def _clf_time(request: Request) -> str:
