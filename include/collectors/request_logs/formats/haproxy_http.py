@@ -32,7 +32,7 @@ _RECORD = TextRecord(
     + r" (?:-?\d+/){4}(?:\+-?\d+|(-?\d+)) (-?\d+) (?:\+\d+|(\d+)) \S+ \S+ ([A-Za-z-]{2}\S{2})"
     + COUNTERS
     # captured headers; a long request is cut, and has no quote at its end
-    + r'(?: \{[^}]*\}){0,2} "([^"]*)(?:"|\s*$)',
+    + r'(?: \{[^}]*\}){0,2} "([^"\n]*)(?:"|\s*$)',
     ("client", "time", "service", "instance", "duration_ms", "status", "bytes", "state", "request"),
 )
 _STATE = _RECORD.value("state")

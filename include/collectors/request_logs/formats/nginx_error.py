@@ -16,18 +16,18 @@ from include.collectors.request_logs.formats.text_record import TextRecord
 from include.collectors.request_logs.formats.times import local_time
 
 _RECORD = TextRecord(
-    r"^\x00*(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?:debug|info|notice|warn|error|crit|alert|emerg)\] "
+    r"^\x00*(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(debug|info|notice|warn|error|crit|alert|emerg)\] "
     r"\d+#\d+: (?:\*\d+ )?(.*?)"
     # what is not known (client, server) is absent, in messages of the master process all of it
     r"(?:, client: ([^,\s]+)(?:, server: ([^,]*))?"
     # requests are not escaped: what follows ends them
     r'(?:, request: "(.*?)"(?:, subrequest: ".*?")?(?:, upstream: "(.*?)")?'
     r'(?:, host: "([^"]*)")?(?:, referrer: ".*")?)?)?\s*$',
-    ("time", "message", "client", "server", "request", "upstream", "host"),
+    ("time", "level", "message", "client", "server", "request", "upstream", "host"),
 )
 _MESSAGE = _RECORD.value("message")
 
-#: By outcome, what messages hold (see nginx's source: ngx_http_upstream.c and its modules).
+#: By outcome, what messages hold (see nginx's ngx_http_upstream.c and its modules of access).
 _SAYS = {
     "timeout": ("upstream timed out", "client timed out"),
     "auth_failure": (
@@ -45,13 +45,20 @@ _SAYS = {
         "upstream sent",
     ),
 }
+#: A warning is of nothing that failed.
+_FAILED = f"{_RECORD.value('level')} IN ('error', 'crit', 'alert', 'emerg')"
 
 
-def _says(text: str) -> str:
-    return f"contains({_MESSAGE}, '{text}')"
+def _says(outcome: str, text: str) -> str:
+    says = f"contains({_MESSAGE}, '{text}')"
+    return f"({_FAILED} AND {says})" if outcome == "server_error" else says
 
 
-_IS_TOLD = " OR ".join(_says(text) for texts in _SAYS.values() for text in texts)
+_VERDICTS = tuple(
+    Verdict(outcome, _says(outcome, text), f"'message={text}'")
+    for outcome, texts in _SAYS.items()
+    for text in texts
+)
 
 NGINX_ERROR = LogFormat(
     name="nginx_error",
@@ -64,10 +71,7 @@ NGINX_ERROR = LogFormat(
         "instance": f"regexp_extract({_RECORD.value('upstream')}, '^[a-z]+://([^/]*)', 1)",
     },
     refusal="is not a line of nginx's error log",
-    verdicts=tuple(
-        Verdict(outcome, _says(text), f"'message={text}'")
-        for outcome, texts in _SAYS.items()
-        for text in texts
-    ),
-    other=f"{_RECORD.value('client')} IS NULL OR NOT coalesce({_IS_TOLD}, false)",
+    verdicts=_VERDICTS,
+    other=f"{_RECORD.value('client')} IS NULL "
+    f"OR NOT coalesce({' OR '.join(one.when for one in _VERDICTS)}, false)",
 )
