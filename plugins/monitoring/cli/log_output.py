@@ -30,7 +30,7 @@ def print_candidates(found: Sequence[Candidate], rows: int) -> bool:
         return False
     best, same = found[0], rivals(found)
     # an open-ended format that no other one rivals: the lines have more than it
-    longer = best.open_ended and not same
+    longer = best.format.open_ended and not same
     sure = "certain" if best.share >= SURE and not same and not longer else "likely"
     console.print(
         f"[bold]{best.name}[/], {sure}: it takes {best.lines} of {best.lines + best.rejected} "

@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.collectors.request_logs.blocks import MAX_LINE
+from tests.collectors.request_logs.conftest import ParserOf
 from tests.collectors.request_logs.parsing import parse, parser_of, rows_of
-from tests.collectors.request_logs.samples import OPTIONS, SAMPLES, Sample
+from tests.collectors.request_logs.samples import SAMPLES, Sample
 
 
 def _hard(good: bytes) -> dict[str, bytes]:
@@ -24,10 +25,10 @@ def _hard(good: bytes) -> dict[str, bytes]:
         "blank": b"   \r",
         "cut at its end": good[:middle],
         "cut at its start": good[middle:],
-        "a quote without an end": good[:middle] + b'"' + b"x" * 3_000_000,
+        "a quote without an end": good[:middle] + b'"' + b"x" * 200_000,
         "quotes": b'"' * 100_000,
         "backslashes": b'{"a":"' + b"\\" * 100_001,
-        "nested": b"[" * 300_000,
+        "nested": b"[" * 50_000,
         "another program's": b"2026-01-31 10:00:00 WARN something went wrong",
         "JSON that is no object": b'["2026-01-31T10:00:00Z", 200]',
         "JSON of another kind": b'{"level":3,"message":"started"}',
@@ -36,7 +37,7 @@ def _hard(good: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_hard_lines_are_refused_where_they_stand(sample: Sample) -> None:
+def test_hard_lines_are_refused_where_they_stand(sample: Sample, shared_parser: ParserOf) -> None:
     good = sample.line + b"\n"
     hard = _hard(sample.line)
     if sample.format == "haproxy_http":
@@ -50,8 +51,7 @@ def test_hard_lines_are_refused_where_they_stand(sample: Sample) -> None:
     for line in hard.values():
         offsets.append(len(data))
         data += line + b"\n" + good
-    with parser_of(sample.format, options=sample.options) as parser:
-        parsed, rows = parse(parser, data)
+    parsed, rows = parse(shared_parser(sample.format, options=sample.options), data)
     assert len(rows) == len(hard) + 1
     assert (parsed.rejected, parsed.other) == (len(hard), 0)
     assert [int(refused.where) for refused in parsed.samples] == offsets[: len(parsed.samples)]
@@ -59,14 +59,13 @@ def test_hard_lines_are_refused_where_they_stand(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_a_line_without_its_end_waits_for_it(sample: Sample) -> None:
+def test_a_line_without_its_end_waits_for_it(sample: Sample, shared_parser: ParserOf) -> None:
     good = sample.line + b"\n"
-    with parser_of(sample.format, options=sample.options) as parser:
-        for cut in (1, len(sample.line) // 2, len(sample.line)):
-            parsed, rows = parse(parser, good + sample.line[:cut])
-            assert (len(rows), parsed.rejected, parsed.read_to) == (1, 0, len(good))
-        assert len(parse(parser, good + good)[1]) == 2
-        assert parse(parser, b"")[0].lines == 0
+    parser = shared_parser(sample.format, options=sample.options)
+    for cut in (len(sample.line) // 2, len(sample.line)):
+        parsed, rows = parse(parser, good + sample.line[:cut])
+        assert (len(rows), parsed.rejected, parsed.read_to) == (1, 0, len(good))
+    assert parse(parser, b"")[0].lines == 0
 
 
 def test_a_line_of_megabytes_is_skipped_in_text_too() -> None:
@@ -144,8 +143,10 @@ def test_lines_that_tell_of_no_request_are_not_refused(log_format: str, line: by
         ),
     ],
 )
-def test_what_decides_an_outcome(log_format: str, line: bytes, expected: tuple[str, str]) -> None:
-    (row,) = rows_of(log_format, line + b"\n")
+def test_what_decides_an_outcome(
+    log_format: str, line: bytes, expected: tuple[str, str], shared_parser: ParserOf
+) -> None:
+    (row,) = parse(shared_parser(log_format, options={}), line + b"\n")[1]
     assert (row["outcome"], row["outcome_reason"]) == expected
 
 
@@ -175,40 +176,34 @@ def test_a_status_that_traefik_did_not_log_is_not_guessed() -> None:
     assert [refused.why for refused in parsed.samples] == ["has no status"]
 
 
-_ZONES = ("Europe/Berlin", "America/St_Johns", "Asia/Kolkata", "Australia/Lord_Howe", "UTC")
-
-
-@settings(max_examples=20, deadline=None)
-@given(
-    times=st.lists(
-        st.datetimes(datetime(2001, 1, 1), datetime(2035, 1, 1)).map(
-            lambda at: at.replace(microsecond=0)
-        ),
-        min_size=1,
-        max_size=50,
-    ),
-    zone=st.sampled_from(_ZONES),
+_TIMES = st.datetimes(datetime(2001, 1, 1), datetime(2035, 1, 1)).map(
+    lambda at: at.replace(microsecond=0)
 )
-@example([datetime(2026, 3, 29, 2, 30), datetime(2026, 10, 25, 2, 30)], "Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    "zone",
+    ["Europe/Berlin", "America/St_Johns", "Asia/Kolkata", "Australia/Lord_Howe", "UTC"],
+)
 def test_times_without_a_zone_are_in_the_one_of_the_source(
-    times: list[datetime], zone: str
+    zone: str, shared_parser: ParserOf
 ) -> None:
     """An hour that a clock passes twice can't be told apart: the second is taken."""
+    parser = shared_parser("nginx_error", timezone=zone)
     message = "[error] 7#7: *1 upstream timed out, client: ::1, server: "
-    data = "".join(f"{at:%Y/%m/%d %H:%M:%S} {message}\n" for at in times).encode()
-    rows = rows_of("nginx_error", data, timezone=zone)
-    latest = [
-        max(
-            at.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC).timestamp()
-            for fold in (0, 1)
-        )
-        for at in times
-    ]
-    assert [row["at_us"] for row in rows] == [round(at * 1e6) for at in latest]
 
+    @settings(max_examples=3, deadline=None)
+    @given(st.lists(_TIMES, min_size=50, max_size=200))
+    @example([datetime(2026, 3, 29, 2, 30), datetime(2026, 10, 25, 2, 30)])
+    def check(times: list[datetime]) -> None:
+        data = "".join(f"{at:%Y/%m/%d %H:%M:%S} {message}\n" for at in times).encode()
+        latest = [
+            max(
+                at.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC).timestamp()
+                for fold in (0, 1)
+            )
+            for at in times
+        ]
+        assert [row["at_us"] for row in parse(parser, data)[1]] == [at * 1e6 for at in latest]
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_options_are_for_their_format_alone(name: str) -> None:
-    sample = next(one for one in SAMPLES if one.format == name)
-    (row,) = rows_of(name, sample.line + b"\n", options=sample.options)
-    assert row["status"] is not None
+    check()

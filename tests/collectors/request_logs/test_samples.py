@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.collectors.request_logs.formats import FIELDS, FORMATS
-from tests.collectors.request_logs.parsing import parse, parser_of, rows_of
+from tests.collectors.request_logs.conftest import ParserOf
+from tests.collectors.request_logs.parsing import parse
 from tests.collectors.request_logs.samples import SAMPLES, Sample
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_a_line_is_the_request_that_it_tells_of(sample: Sample) -> None:
-    (row,) = rows_of(sample.format, sample.line + b"\n", options=sample.options)
+def test_a_line_is_the_request_that_it_tells_of(sample: Sample, shared_parser: ParserOf) -> None:
+    parser = shared_parser(sample.format, options=sample.options)
+    (row,) = parse(parser, sample.line + b"\n")[1]
     expected = {name: sample.row.get(name) for name in [*FIELDS, "outcome", "outcome_reason"]}
     del expected["occurred_at"]
     assert {name: row[name] for name in expected} == expected
@@ -32,20 +34,21 @@ _DAMAGE = st.tuples(st.integers(0, 400), st.integers(0, 60), st.binary(max_size=
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_damaged_lines_are_rows_or_counted_and_stop_nothing(sample: Sample) -> None:
+def test_damaged_lines_are_rows_or_counted_and_stop_nothing(
+    sample: Sample, shared_parser: ParserOf
+) -> None:
     good = sample.line + b"\n"
+    parser = shared_parser(sample.format, options=sample.options)
 
-    with parser_of(sample.format, options=sample.options) as parser:
+    @settings(max_examples=3, deadline=None)
+    @given(damages=st.lists(_DAMAGE, min_size=20, max_size=60))
+    def check(damages: list[tuple[int, int, bytes]]) -> None:
+        data = good
+        for at, cut, junk in damages:
+            data += good[:at] + junk + good[at + cut :].rstrip(b"\n") + b"\n" + good
+        parsed, rows = parse(parser, data)
+        assert parsed.lines + parsed.other + parsed.rejected == data.count(b"\n")
+        assert len(rows) == parsed.lines > len(damages)
+        assert parsed.read_to == len(data)
 
-        @settings(max_examples=3, deadline=None)
-        @given(damages=st.lists(_DAMAGE, min_size=20, max_size=60))
-        def check(damages: list[tuple[int, int, bytes]]) -> None:
-            data = good
-            for at, cut, junk in damages:
-                data += good[:at] + junk + good[at + cut :].rstrip(b"\n") + b"\n" + good
-            parsed, rows = parse(parser, data)
-            assert parsed.lines + parsed.other + parsed.rejected == data.count(b"\n")
-            assert len(rows) == parsed.lines > len(damages)
-            assert parsed.read_to == len(data)
-
-        check()
+    check()

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.collectors.request_logs.formats import FIELDS, FORMATS
-from tests.collectors.request_logs.parsing import parse, parser_of
+from tests.collectors.request_logs.conftest import ParserOf
+from tests.collectors.request_logs.parsing import parse
 from tests.collectors.request_logs.writers import WRITERS, Request, told
 
 _NAME = "abcXYZ019._~"
@@ -47,26 +48,24 @@ _REQUESTS = st.builds(
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_what_a_gateway_writes_is_read_again(name: str) -> None:
+def test_what_a_gateway_writes_is_read_again(name: str, shared_parser: ParserOf) -> None:
     write = WRITERS[name]
-    source = {"route": {"template": False}}
+    parser = shared_parser(name, route={"template": False})
 
-    with parser_of(name, **source) as parser:
+    @settings(max_examples=6, deadline=None)
+    @given(requests=st.lists(_REQUESTS, min_size=10, max_size=60))
+    def check(requests: list[Request]) -> None:
+        written = [write(request) for request in requests]
+        parsed, rows = parse(parser, b"".join(line + b"\n" for line, _ in written))
+        assert (parsed.rejected, len(rows)) == (0, len(written)), parsed.samples
+        for row, (line, columns) in zip(rows, written, strict=True):
+            expected = told(columns)
+            names = {*FIELDS, "at_us", "outcome", "outcome_reason"} - {"occurred_at"}
+            assert {name: row[name] for name in names} == pytest.approx(
+                {name: expected.get(name) for name in names}, abs=1e-3
+            ), line
 
-        @settings(max_examples=8, deadline=None)
-        @given(requests=st.lists(_REQUESTS, min_size=10, max_size=60))
-        def check(requests: list[Request]) -> None:
-            written = [write(request) for request in requests]
-            parsed, rows = parse(parser, b"".join(line + b"\n" for line, _ in written))
-            assert (parsed.rejected, len(rows)) == (0, len(written)), parsed.samples
-            for row, (line, columns) in zip(rows, written, strict=True):
-                expected = told(columns)
-                names = {*FIELDS, "at_us", "outcome", "outcome_reason"} - {"occurred_at"}
-                assert {name: row[name] for name in names} == pytest.approx(
-                    {name: expected.get(name) for name in names}, abs=1e-3
-                ), line
-
-        check()
+    check()
 
 
 def test_every_format_without_options_has_a_writer() -> None:
