@@ -1,8 +1,5 @@
 """Apache httpd's ``combined``; its log has no duration, host, upstream or request id.
 
-    LogFormat "%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\"" combined
-    CustomLog /var/log/apache2/access.log combined
-
 Times are those at which requests began. For durations, add ``%D`` and use ``apache_log_format``.
 """
 

@@ -1,8 +1,5 @@
 """Apache httpd's ``common``.
 
-    LogFormat "%h %l %u %t \"%r\" %>s %b" common
-    CustomLog /var/log/apache2/access.log common
-
 It has no duration, host, upstream or request id. Times are those at which requests began.
 """
 

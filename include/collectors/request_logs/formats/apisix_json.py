@@ -1,8 +1,5 @@
 """Apache APISIX, as its plugins file-logger, http-logger and their kin write requests by default.
 
-    plugins:
-      file-logger: {path: /var/log/apisix/access.log}
-
 Latencies and times are milliseconds; times are those at which requests began. With a
 ``log_format`` of your own, use ``mapped_json``.
 """

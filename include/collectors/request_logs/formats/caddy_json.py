@@ -1,12 +1,5 @@
 """Caddy's access log, in its default JSON.
 
-    example.org {
-        log {
-            output file /var/log/caddy/access.log
-        }
-        reverse_proxy app:8080
-    }
-
 Times and durations are seconds (``time_format`` may be any ISO 8601 one; ``duration_format``
 stays). Lines of Caddy's other loggers, which are in the log where it is stderr, tell of no
 request. Status 0 is a connection that ended before an answer.

@@ -1,28 +1,5 @@
 """Envoy's access log in JSON, with the keys that Istio and Envoy Gateway give it.
 
-    access_log:
-      - name: envoy.access_loggers.file
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
-          path: /var/log/envoy/access.log
-          log_format:
-            json_format:
-              start_time: "%START_TIME%"
-              method: "%REQ(:METHOD)%"
-              path: "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"
-              response_code: "%RESPONSE_CODE%"
-              response_flags: "%RESPONSE_FLAGS%"
-              bytes_sent: "%BYTES_SENT%"
-              duration: "%DURATION%"
-              x_forwarded_for: "%REQ(X-FORWARDED-FOR)%"
-              downstream_remote_address: "%DOWNSTREAM_REMOTE_ADDRESS%"
-              user_agent: "%REQ(USER-AGENT)%"
-              request_id: "%REQ(X-REQUEST-ID)%"
-              authority: "%REQ(:AUTHORITY)%"
-              upstream_host: "%UPSTREAM_HOST%"
-              upstream_cluster: "%UPSTREAM_CLUSTER%"
-              route_name: "%ROUTE_NAME%"
-
 Durations are milliseconds; times are those at which requests began. How a request ended is told
 by the response flags, then by the response code; code 0 is a request that got no answer.
 """

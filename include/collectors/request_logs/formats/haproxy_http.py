@@ -1,12 +1,5 @@
 """HAProxy's ``option httplog`` (and ``httpslog``), with or without syslog's prefix.
 
-    global
-        log stdout format raw local0      # or: log /dev/log local0
-    defaults
-        mode http
-        log global
-        option httplog
-
 The timers are milliseconds, -1 where a request never got so far; the duration is the total active
 time (Ta), unknown where ``option logasap`` logs before the end ("+12"). Times are local to the
 gateway and name no zone: set the source's ``timezone``. They are those at which requests began.

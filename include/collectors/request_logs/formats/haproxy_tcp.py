@@ -1,10 +1,5 @@
 """HAProxy's ``option tcplog``: a line a connection, with or without syslog's prefix.
 
-    defaults
-        mode tcp
-        log global
-        option tcplog
-
 A connection has no status, method or path; how it ended is told by the termination state. Times
 are local to the gateway and name no zone: set the source's ``timezone``.
 """

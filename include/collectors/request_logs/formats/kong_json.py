@@ -1,9 +1,5 @@
 """Kong, as its plugins file-log, http-log and tcp-log write requests.
 
-    plugins:
-      - name: file-log
-        config: {path: /var/log/kong/access.log, reopen: true}
-
 Latencies and times are milliseconds; times are those at which requests began. The instance is the
 one of the last try; a request that Kong answered itself has none.
 """

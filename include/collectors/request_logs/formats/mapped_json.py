@@ -1,16 +1,5 @@
 """JSON whose keys the source describes: which is what, in which unit, and what tells of a timeout.
 
-    - name: gateway
-      paths: ["/var/log/gateway/*.json"]
-      format: mapped_json
-      options:
-        fields: {time: ts, client: peer.ip, method: http.verb, target: http.url,
-                 status: http.code, duration: took, service: app}
-        time_unit: ms
-        duration_unit: us
-        outcomes:
-          - {outcome: timeout, field: error.kind, values: [deadline_exceeded]}
-
 A key within an object is written with dots, an element of a list by its number; a key that holds
 dots itself as a JSON Pointer: ``/http.code``. Where several keys may hold a value, list them.
 """

@@ -1,7 +1,5 @@
 """nginx's error log: failed log-ins, time limits and upstreams that failed.
 
-    error_log /var/log/nginx/error.log error;
-
 A row is a message, not a request: nginx writes one for each upstream that it tried. Requests are
 counted from the access log, so give the error log a source, and a service, of its own. Messages
 that tell of no such failure are left out. There is no status or duration; times are local to the

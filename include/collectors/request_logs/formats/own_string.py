@@ -1,11 +1,5 @@
 """Formats that a source describes by the string that its server has: ``options.log_format``.
 
-    - name: gateway
-      paths: ["/var/log/nginx/access.log*"]
-      format: nginx_log_format
-      options:
-        log_format: '$remote_addr [$time_local] "$request" $status $request_time'
-
 The whole directive does as well: ``log_format main '…';`` of nginx, ``LogFormat "…" main`` of
 Apache. An nginx string that is a JSON object is read as JSON.
 """

@@ -1,9 +1,6 @@
 """Traefik's access log in its Common Log Format, which is its default; versions 1 to 3.
 
-    accessLog:
-      filePath: /var/log/traefik/access.log
-
-It is Apache's combined format with a count, "route", "server URL" and a duration in milliseconds
+It is Apache's combined format with a count, "router", "server URL" and a duration in milliseconds
 after it. The status is the upstream's: where Traefik answered itself, some versions log "-", and
 such a line is refused, as nobody can tell how it ended. ``traefik_json`` has both. Quotes in
 headers are not escaped: a line is taken apart by what stands between them.

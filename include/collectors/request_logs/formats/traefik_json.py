@@ -1,12 +1,5 @@
 """Traefik's access log in JSON, versions 1 to 3.
 
-    accessLog:
-      filePath: /var/log/traefik/access.log
-      format: json
-      fields:
-        headers:
-          names: {User-Agent: keep, X-Request-Id: keep}
-
 Durations are nanoseconds. The status is what the client got; ``OriginStatus`` is absent where
 Traefik answered itself. Version 1 calls routers frontends, and services backends.
 """
