@@ -29,7 +29,7 @@ from include.collectors.request_logs.lock import source_lock
 from include.collectors.request_logs.parse import ParsedFile, Parser
 from include.collectors.request_logs.replace import FAMILY, replace_minutes
 from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
-from userdb.errors import CollectionError
+from userdb.errors import CollectionError, ConfigError
 from userdb.ledger import MAX_SAMPLES, CollectionReport, Rejected, SourceReport, record
 from userdb.retention import read_floors
 from userdb.store import Store
@@ -72,9 +72,9 @@ class _Collected:
 class RequestLogs:
     """Reads each source's files from ``lateness`` before the window, and replaces file by file.
 
-    A source that can't be read is a failed row of the report, and nothing stored of it is changed.
-    Where its files no longer hold the window, the row says ``unavailable`` for the part that they
-    don't hold, unless that was collected before.
+    A source that can't be read, or is described wrongly, is a failed row of the report, and
+    nothing stored of it is changed. Where its files no longer hold the window, the row says
+    ``unavailable`` for the part that they don't hold, unless that was collected before.
     """
 
     name = "request_logs"
@@ -89,7 +89,6 @@ class RequestLogs:
         """See ``include.collectors.protocol.Collector``.
 
         Raises:
-            ConfigError: a source names an unknown format, or a route a regex that isn't valid.
             UserdbUnavailable: userdb can't be reached.
         """
         started = time.perf_counter()
@@ -146,15 +145,18 @@ class RequestLogs:
     ) -> _Collected:
         window = span.window
         size = window.stop_minute - window.first_minute
-        with Parser(source, self._settings) as parser:
-            try:
-                with source_lock(store, source.name), open_files(source) as found:
-                    return _SourceRun(source, span, store, now, parser).run(found)
-            except CollectionError as error:
-                return _Collected(
-                    SourceReport(source.name, "failed", message=str(error)),
-                    np.zeros(size, dtype=np.bool_),
-                )
+        try:
+            with (
+                Parser(source, self._settings) as parser,
+                source_lock(store, source.name),
+                open_files(source) as found,
+            ):
+                return _SourceRun(source, span, store, now, parser).run(found)
+        except (CollectionError, ConfigError) as error:
+            return _Collected(
+                SourceReport(source.name, "failed", message=str(error)),
+                np.zeros(size, dtype=np.bool_),
+            )
 
 
 def _part(found: _Collected, minute: int, *, last: bool) -> SourceReport:

@@ -13,6 +13,8 @@ from userdb.models.requests import OUTCOMES
 
 #: Times that a log can't have: they are garbage that looks like a time (1990 and 2100).
 _EARLIEST_US, _LATEST_US = 631_152_000_000_000, 4_102_444_800_000_000
+#: More is garbage, and would overflow the sums of a minute (11 days, 4 TiB).
+_LONGEST_MS, _LARGEST = 1e9, 1 << 42
 #: As long as their columns in request_log.
 _LENGTHS = {
     "client": 64,
@@ -71,9 +73,9 @@ def parse_sql(log_format: LogFormat, source: LogSource) -> str:
         ), texts AS (
             SELECT byte_offset, line, refused, other, told, told_by,
                    epoch_us(occurred_at) AS at_us, status,
-                   CASE WHEN duration_ms >= 0 AND duration_ms < 1e12 THEN duration_ms END
+                   CASE WHEN duration_ms >= 0 AND duration_ms <= {_LONGEST_MS} THEN duration_ms END
                        AS duration_ms,
-                   CASE WHEN bytes_sent >= 0 THEN bytes_sent END AS bytes_sent,
+                   CASE WHEN bytes_sent BETWEEN 0 AND {_LARGEST} THEN bytes_sent END AS bytes_sent,
                    {", ".join(texts)}
             FROM fields
         )

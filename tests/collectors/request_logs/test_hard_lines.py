@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -66,6 +69,57 @@ def test_a_line_without_its_end_waits_for_it(sample: Sample, shared_parser: Pars
         parsed, rows = parse(parser, good + sample.line[:cut])
         assert (len(rows), parsed.rejected, parsed.read_to) == (1, 0, len(good))
     assert parse(parser, b"")[0].lines == 0
+
+
+_ODD = [
+    *("", "-", "null", "true", "nan", "inf", "infinity", "-infinity", "epoch", "-1", "0", "1e400"),
+    *("9" * 400, "-9223372036854775809", "9223372036854775807", "1e18", "0x1F", "١٢٣", " 200 "),
+    *("294247-01-10T04:00:54.775807", "290309-12-22 (BC) 00:00:00", "2026-02-30T25:61:61Z"),
+    *("31/Dec/9999:23:59:59 +0000", "00/Foo/0000:99:99:99 +9999", "31/Jan/2026:10:00:00 +9999"),
+    *("9999/99/99 99:99:99", "2026-01-31T10:00:00+99:99", "2026-01-31 10:00:00 Mars/Olympus"),
+    *("[::1%eth0]:80", "::", "a,b,,c", "%zz%", "\u202e\ufeff", "\x00", "\\", "x" * 70_000),
+]
+
+
+def _with_odd_values(sample: Sample) -> list[bytes]:
+    """The sample's line with each of its parts in turn replaced by each odd value."""
+    try:
+        document = json.loads(sample.line)
+    except ValueError:
+        parts = re.split(r'([ "\[\],:]+)', sample.line.decode())
+        return [
+            "".join([*parts[:at], odd, *parts[at + 1 :]]).encode()
+            for at in range(0, len(parts), 2)
+            for odd in _ODD
+        ]
+    lines = []
+
+    def replace(node: Any) -> None:
+        for key in list(node) if isinstance(node, dict) else range(len(node)):
+            kept = node[key]
+            for odd in [*_ODD, None, True, [], {}, [[1]], {"a": {}}, -1, 10**400, 1e300, -0.0]:
+                node[key] = odd
+                lines.append(json.dumps(document).encode())
+            node[key] = kept
+            if isinstance(kept, (dict, list)):
+                replace(kept)
+
+    replace(document)
+    return lines
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_odd_values_are_rows_or_refused_one_by_one(sample: Sample, shared_parser: ParserOf) -> None:
+    lines = _with_odd_values(sample)
+    data = b"".join(line + b"\n" + sample.line + b"\n" for line in lines)
+    parsed, rows = parse(shared_parser(sample.format, options=sample.options), data)
+    assert parsed.lines + parsed.other + parsed.rejected == 2 * len(lines) == data.count(b"\n")
+    assert len(rows) == parsed.lines >= len(lines)
+    for row in rows:
+        assert row["duration_ms"] is None or 0 <= row["duration_ms"] <= 1e9
+        assert row["bytes_sent"] is None or row["bytes_sent"] >= 0
+        assert row["status"] is None or 0 <= row["status"] <= 999
+        assert all(value not in ("", "-") for value in row.values())
 
 
 def test_a_line_of_megabytes_is_skipped_in_text_too() -> None:
