@@ -5,7 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("range_read", "analysis", "replay", "backfill", "chain_overhead", "deliveries")
+BENCHMARKS = (
+    "range_read",
+    "analysis",
+    "replay",
+    "backfill",
+    "chain_overhead",
+    "deliveries",
+    "reporting",
+    "ingest",
+)
 
 
 def main() -> int:

@@ -14,11 +14,14 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, task
 DOCS = """
 ### Between two runs of the chain
 
-Every minute, two tasks that don't depend on each other:
+Every minute, three tasks that don't depend on each other:
 
 - **notify** – tells receivers what is due: messages that could not be delivered, repeats,
   escalations, and what an operator resolved by hand. A receiver that fails doesn't fail the task:
   its messages stay in the outbox and are tried again.
+- **registry** – makes the active health checks of registered instances, deregisters those whose
+  lease has been over for too long, and tells what changed by events. A service with fewer healthy
+  instances than its floor loses none, and an event tells of it every minute.
 - **watch** – looks at the chain itself, and tells `MONITORING_WATCHDOG_URL` once when something
   begins to be wrong and once when it is over: a policy's state is stale, a window is overdue, a
   collector failed for several windows in a row, userdb can't be reached.
@@ -42,7 +45,7 @@ def tell_success(context: dict[str, Any]) -> None:
 
 with DAG(
     dag_id="monitoring_upkeep",
-    description="Retries, repeats and escalations; the watchdog",
+    description="Retries, repeats and escalations; the service registry; the watchdog",
     doc_md=DOCS,
     # the demo and tests trigger windows of their own: a scheduled run would be in their way
     schedule=None
@@ -73,6 +76,12 @@ with DAG(
 
         return dag_support.notify_again(context)
 
+    @task(doc_md="Check registered instances, and deregister those whose lease is over.")
+    def registry(**context: Any) -> dict[str, Any]:
+        from monitoring import dag_support
+
+        return dag_support.keep_registry(context)
+
     @task(doc_md="Tell the watchdog what is wrong with the chain itself.")
     def watch(**context: Any) -> dict[str, Any]:
         from monitoring import dag_support
@@ -80,4 +89,5 @@ with DAG(
         return dag_support.watch(context)
 
     notify()
+    registry()
     watch()

@@ -9,13 +9,14 @@
 
     logging.getLogger("business").addHandler(GatewayExceptionHandler())
 
-Needs the standard library and SQLAlchemy (with PyMySQL for a server) alone, so that users' own
-containers can install it. Nothing here raises an error of its own, and nothing waits long: where
-userdb can't be reached, the event goes to a spool file that the chain picks up later.
+Needs the standard library, requests and SQLAlchemy (with PyMySQL for a server) alone, so that
+users' own containers can install it. Nothing here raises an error of its own, and nothing waits
+long: where events can't be delivered, they go to a spool file and are delivered later.
 
-Environment: USERDB_URL (where events go), MONITORING_SPOOL (folder of the spool, default
-``var/spool``), MONITORING_SERVICE and MONITORING_INSTANCE (labels of this process; the instance
-is the host's name by default).
+Environment: MONITORING_URL and MONITORING_API_KEY (the API that takes events), else USERDB_URL
+(the database that does), MONITORING_SPOOL (folder of the spool, default ``var/spool``),
+MONITORING_SERVICE and MONITORING_INSTANCE (labels of this process; the instance is the host's name
+by default). docs/reporting.md has them all.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from include.reporting.exceptions import fingerprint
+from include.reporting.once import report_once
 from include.reporting.report import report_event
 from include.reporting.reporter import is_reporting
 
@@ -39,8 +41,6 @@ __all__ = ["GatewayExceptionHandler", "report_exceptions", "report_gateway_excep
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SOURCE = "gateway_client"
-#: Set on an exception that was reported, so that outer layers don't report it again.
-_REPORTED = "__monitoring_event_id__"
 
 
 def report_gateway_exception(
@@ -122,7 +122,7 @@ class report_exceptions:  # used like contextlib.suppress
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        _report_once(error, self._message, self._detail, self._level, **self._labels)
+        report_once(error, _SOURCE, self._message, self._detail, self._level, **self._labels)
         return not self._reraise
 
     async def __aenter__(self) -> report_exceptions:
@@ -211,7 +211,7 @@ class GatewayExceptionHandler(logging.Handler):
             }
             error = record.exc_info[1] if record.exc_info else None
             if error is not None:
-                _report_once(error, text, detail, _level_name(record.levelno), **given)
+                report_once(error, _SOURCE, text, detail, _level_name(record.levelno), **given)
             else:
                 given["fingerprint"] = fingerprint(record.name, str(record.msg))
                 report_event("gateway", _SOURCE, text, detail, _level_name(record.levelno), **given)
@@ -225,30 +225,3 @@ def _level_name(number: int) -> str:
     if number >= logging.ERROR:
         return "error"
     return "warning" if number >= logging.WARNING else "info"
-
-
-def _report_once(
-    error: BaseException,
-    message: str | None,
-    detail: dict[str, Any] | None,
-    level: str,
-    **given: Any,
-) -> None:
-    if getattr(error, _REPORTED, None) is not None:
-        return
-    if message is None:
-        message = _summary(error)
-    mark = report_event("gateway", _SOURCE, message, detail, level, exception=error, **given)
-    try:
-        setattr(error, _REPORTED, mark)
-    except Exception:
-        # an exception without __dict__: it may be reported again
-        return
-
-
-def _summary(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
-    return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__

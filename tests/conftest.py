@@ -6,17 +6,23 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import text
 
 from tests import requirements
 from tests.servers.mariadb import MariaDbServer, run_mariadb
+from tests.servers.rabbitmq import RabbitServer, run_rabbitmq
 from userdb.migrate import VERSION_TABLE, upgrade
 from userdb.models import Base
 from userdb.store import Store, open_store
 
+# how long an example takes says more of what else the machine does than of the code
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
 #: Whatever would lead a test to the user's databases.
-_USERS_OWN = ("USERDB_URL", "AIRFLOW_CONN_USERDB")
+_USERS_OWN = ("USERDB_URL", "AIRFLOW_CONN_USERDB", "MONITORING_URL", "MONITORING_API_KEY")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,6 +66,13 @@ def sqlite_store(_sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
 def mariadb_server() -> Iterator[MariaDbServer]:
     """One MariaDB server for all tests. Needs the marker ``mariadb`` on the test."""
     with run_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit() -> Iterator[RabbitServer]:
+    """One RabbitMQ for all tests. Needs the marker ``rabbitmq`` on the test."""
+    with run_rabbitmq() as server:
         yield server
 
 
@@ -112,3 +125,9 @@ def _empty(store: Store) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Hand the collected tests to ``tests.requirements``."""
     requirements.select(config, items)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node: object) -> None:
+    """Where processes share the tests, the one that reports has collected none."""
+    requirements.report_of_worker(node)

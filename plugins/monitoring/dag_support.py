@@ -41,6 +41,8 @@ MAX_CATCHUP = timedelta(hours=24)
 MAX_RETRIED_SECONDS = 30.0
 #: Upkeep runs every minute: no try to deliver begins later in a run.
 UPKEEP_DELIVERS_FOR_S = 30.0
+#: No active health check of an instance goes on for longer in a run.
+UPKEEP_CHECKS_FOR_S = 40.0
 
 
 def collect(name: str, context: Context) -> dict[str, Any]:
@@ -274,6 +276,20 @@ def notify_again(context: Context) -> dict[str, Any]:
             store, now=datetime.now(UTC), deadline_s=UPKEEP_DELIVERS_FOR_S
         )
         counts: dict[str, Any] = report.as_dict()
+        return counts
+
+
+def keep_registry(context: Context) -> dict[str, Any]:
+    """Check registered instances, deregister those whose lease is over, and tell what changed.
+
+    An instance that fails its check, or a service that its floor protects, is no failure of this
+    task: events tell of them.
+    """
+    with failure_told(context), _opened() as store:
+        from monitoring.registry.upkeep import keep_up
+
+        counts = keep_up(store, now=datetime.now(UTC), checks_for_s=UPKEEP_CHECKS_FOR_S).as_dict()
+        log.info("registry: %s", counts)
         return counts
 
 

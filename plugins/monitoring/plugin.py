@@ -35,6 +35,7 @@ class MonitoringPlugin(AirflowPlugin):  # type: ignore[misc]
 def _apps() -> list[dict[str, Any]]:
     from monitoring.api.app import create_app
     from monitoring.api.auth import airflow_login
+    from monitoring.api.mounted_runs import mounted_runs
 
-    app = create_app(login=airflow_login)
+    app = create_app(login=airflow_login, runs=mounted_runs)
     return [{"name": "monitoring", "url_prefix": "/monitoring", "app": app}]

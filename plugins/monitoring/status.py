@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from monitoring.policy.versions import current_policies
+from monitoring.registry.rows import read_services
 from monitoring.window import Window
 from userdb.ledger import covered_minutes, spans
 from userdb.migrate import current
@@ -71,6 +72,8 @@ class Status:
     dead_deliveries: int
     #: families whose minutes were purged, to the first that is still whole
     kept_since: Mapping[str, datetime]
+    #: services with fewer healthy instances than their floor: unhealthy ones are kept in service
+    protected_services: tuple[str, ...] = ()
 
 
 def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> Status:
@@ -102,6 +105,9 @@ def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> St
                 family: from_minute(minute)
                 for family, minute in sorted(read_floors(connection).items())
             },
+            protected_services=tuple(
+                one.name for one in read_services(connection, now=now) if one.protected
+            ),
         )
 
 

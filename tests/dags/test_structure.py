@@ -45,6 +45,7 @@ def test_upkeep_runs_every_minute_one_run_at_a_time_and_makes_up_for_none(
     assert all(task["timeout_s"] < dag["timeout_s"] for task in dag["tasks"].values())
     assert {task_id: task["upstream"] for task_id, task in dag["tasks"].items()} == {
         "notify": [],
+        "registry": [],
         "watch": [],
     }
     hourly = bag["dags"]["monitoring_retention"]

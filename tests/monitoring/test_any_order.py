@@ -378,7 +378,6 @@ def check(tellers: tuple[Teller, Teller], story: Story) -> None:
 
 
 _RELAXED = settings(
-    deadline=None,
     # a failure is told within seconds; shrinking it would take longer than a test may
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[

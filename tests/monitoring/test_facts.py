@@ -19,7 +19,6 @@ REACH = 40
 ANY_MINUTE = st.integers(-REACH, REACH - 1)
 EXAMPLES = settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

@@ -62,7 +62,7 @@ def served(monitoring: Monitoring, tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_key_made_by_command_opens_the_server_until_it_is_revoked(
-    monitoring: Monitoring, served: str
+    monitoring: Monitoring, served: str, tmp_path: Path
 ) -> None:
     text = monitoring("key", "create", "grafana", "--scope", "read", "--for", "90d").strip()
     with requests.Session() as session:
@@ -75,7 +75,10 @@ def test_a_key_made_by_command_opens_the_server_until_it_is_revoked(
         assert status("/health") == status("/ready") == 200
         assert status("/api/v1/alerts") == 401
         assert status("/api/v1/alerts", text) == status("/openapi.json", text) == 200
+        assert status(f"/api/v1/alerts?sentry_key={text}") == 200
+        assert text not in (tmp_path / "serve.log").read_text()
         monitoring("key", "revoke", "grafana")
+        time.sleep(1.1)  # a key that was recognised is good for a second
         assert status("/api/v1/alerts", text) == 401
 
 

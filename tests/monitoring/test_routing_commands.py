@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 from monitoring.cli import app
+from monitoring.notify.routing.schema import routing_file_schema
+from monitoring.policy.schema import policy_file_schema
 from typer.testing import CliRunner
 
 from userdb.errors import MonitoringError
@@ -146,6 +148,14 @@ def test_show_says_who_would_be_told(monitoring, tmp_path, monkeypatch):
     table = monitoring("routing", "show", *labels)
     assert "muted" in table
     assert "15m" in table
+
+
+@pytest.mark.parametrize(
+    ("command", "schema"),
+    [("policy", policy_file_schema), ("routing", routing_file_schema)],
+)
+def test_schemas_are_printed_for_editors(monitoring, command, schema):
+    assert json.loads(monitoring(command, "schema")) == schema()
 
 
 def test_show_without_any_receiver_names_everyone(monitoring):

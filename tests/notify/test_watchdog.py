@@ -57,7 +57,11 @@ def test_a_url_that_fails_is_logged_with_what_it_was_to_tell(monkeypatch, caplog
     assert "hunter22" not in caplog.text
 
 
-@pytest.mark.parametrize("url", ["not a url", f"http://127.0.0.1:{unused_port()}", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    ["not a url", f"http://127.0.0.1:{unused_port()}", "http://[::1"],
+    ids=["no url", "nobody listens", "half an address"],
+)
 def test_it_never_raises(monkeypatch, caplog, url):
     monkeypatch.setenv("MONITORING_WATCHDOG_URL", url)
     tell()

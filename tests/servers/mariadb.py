@@ -72,6 +72,10 @@ def run_mariadb(*options: str) -> Iterator[MariaDbServer]:
     if daemon is None or install is None:
         raise RuntimeError("mariadbd is not installed: apt-get install mariadb-server")
     user = f"--user={getpass.getuser()}"
+    # servers that share a folder for temporary tables take away each other's
+    scratch = folder / "tmp"
+    scratch.mkdir()
+    environment = {**os.environ, "TMPDIR": str(scratch)}
     with (folder / "log").open("wb") as log:
         subprocess.run(
             [
@@ -84,6 +88,7 @@ def run_mariadb(*options: str) -> Iterator[MariaDbServer]:
                 "--skip-name-resolve",
             ],
             check=True,
+            env=environment,
             stdout=log,
             stderr=log,
         )
@@ -114,6 +119,7 @@ def run_mariadb(*options: str) -> Iterator[MariaDbServer]:
                 "--innodb-lock-wait-timeout=10",
                 *options,
             ],
+            env=environment,
             stdout=log,
             stderr=log,
         )

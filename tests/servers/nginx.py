@@ -60,6 +60,10 @@ http {{
 class Nginx(Gateway):
     """A running gateway. Its logs are ``json.log``, ``combined.log`` and ``error.log``."""
 
+    def reload(self) -> None:
+        """Read the configuration again; old workers answer what they have begun."""
+        os.kill(self.pid, signal.SIGHUP)
+
     def reopen_logs(self) -> None:
         """What a rotation does after renaming."""
         os.kill(self.pid, signal.SIGUSR1)
@@ -68,31 +72,43 @@ class Nginx(Gateway):
 @contextmanager
 def run_nginx() -> Iterator[Nginx]:
     """Start nginx and an upstream, and end both."""
-    command = program("nginx", "nginx-light")
-    folder = Path(tempfile.mkdtemp(prefix="nginx-"))
-    # workers run as another user
-    folder.chmod(0o755)
-    (folder / "users").write_text(_ACCOUNT)
     port = free_port()
+    with run_upstream() as upstream, nginx_folder() as folder:
+        (folder / "users").write_text(_ACCOUNT)
+        configuration = _CONFIGURATION.format(
+            folder=folder,
+            log_format=LOG_FORMAT,
+            own_format=OWN_FORMAT,
+            port=port,
+            upstream=upstream,
+            closed=free_port(),
+        )
+        with started_nginx(folder, configuration, port) as server:
+            yield server
+
+
+@contextmanager
+def nginx_folder() -> Iterator[Path]:
+    """A scratch folder that nginx's workers, who run as another user, may read."""
+    folder = Path(tempfile.mkdtemp(prefix="nginx-"))
+    folder.chmod(0o755)
     try:
-        with run_upstream() as upstream, (folder / "out").open("wb") as out:
-            (folder / "nginx.conf").write_text(
-                _CONFIGURATION.format(
-                    folder=folder,
-                    log_format=LOG_FORMAT,
-                    own_format=OWN_FORMAT,
-                    port=port,
-                    upstream=upstream,
-                    closed=free_port(),
-                )
-            )
-            process = subprocess.Popen(
-                [command, "-p", str(folder), "-c", str(folder / "nginx.conf")],
-                stdout=out,
-                stderr=out,
-                env={**os.environ, "TZ": TIMEZONE},
-            )
-            with running(process, port, folder / "out"):
-                yield Nginx(port, folder, process.pid)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def started_nginx(folder: Path, configuration: str, port: int) -> Iterator[Nginx]:
+    """Start nginx with ``configuration``, which listens on ``port``, and end it."""
+    command = program("nginx", "nginx-light")
+    (folder / "nginx.conf").write_text(configuration)
+    with (folder / "out").open("wb") as out:
+        process = subprocess.Popen(
+            [command, "-p", str(folder), "-c", str(folder / "nginx.conf")],
+            stdout=out,
+            stderr=out,
+            env={**os.environ, "TZ": TIMEZONE},
+        )
+    with running(process, port, folder / "out"):
+        yield Nginx(port, folder, process.pid)

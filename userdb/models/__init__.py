@@ -14,12 +14,14 @@ from userdb.models.policies import (
     PolicyVersion,
     VersionOverride,
 )
+from userdb.models.registry import Audit, Route, Service, ServiceInstance
 from userdb.models.requests import RequestLog, RequestMinute, SourceFile
 
 __all__ = [
     "Alert",
     "AlertTransition",
     "ApiKey",
+    "Audit",
     "Base",
     "Collection",
     "ContainerSample",
@@ -37,7 +39,10 @@ __all__ = [
     "RequestLog",
     "RequestMinute",
     "RetentionFloor",
+    "Route",
     "Series",
+    "Service",
+    "ServiceInstance",
     "Silence",
     "SourceFile",
     "VersionOverride",

@@ -15,8 +15,8 @@ from userdb.types import BigId, Float64, Json, LongText, UtcDateTime
 class NotificationGroup(Base):
     """What one receiver was last told of one group; locked while that is compared with now.
 
-    ``told`` maps an alert's label fingerprint to {"status", "episode", "alert"}, where ``alert``
-    is the alert as it was last sent.
+    ``told`` maps an alert's label fingerprint to {"status", "episode", "alert", "at"}: ``alert``
+    as it was last sent, and when it was decided to tell that it fires.
     """
 
     __tablename__ = "notification_group"
@@ -30,7 +30,7 @@ class NotificationGroup(Base):
     flushed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: when a message of the group was last put into the outbox
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: what routing remembers besides: steps of escalation that were taken, what was held back
+    #: the group's route and labels; of a receiver's digests, what its limit holds back
     memo: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
 

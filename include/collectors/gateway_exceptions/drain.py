@@ -1,32 +1,25 @@
-"""Events from spools into userdb: claim by rename, store, and delete after the commit.
+"""Events from spools into userdb: claim, store, and delete after the commit.
 
-A crash leaves the claimed file, and the next collection takes it up again: ``event_id`` keeps what
-was stored already from being stored twice. Collectors that drain one folder at the same time
-share the work: who holds a file's lock stores it, the others wait and find it gone.
+Collectors that drain one folder at the same time share the work: who holds a file's lock stores
+it, the others wait and find it gone.
 """
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from sqlalchemy.exc import DBAPIError
-
-from include.reporting.spool import SUFFIX, decode_event, default_spool
-from userdb.events import EventRecord, refuses_row, store_events
+from include.reporting.claims import CLAIMED, REJECTED, claim_files, locked
+from include.reporting.spool import decode_event, default_spool
+from userdb.events import EventRecord, store_each
 from userdb.ledger import MAX_SAMPLES, Rejected, SourceReport
 from userdb.store import Store
 
-CLAIMED = ".claimed"
-#: Beside the spool's files: the lines of one that could not be taken, as they were.
-REJECTED = ".rejected"
 _BATCH = 1000
 #: No reporter writes longer lines: see MAX_MESSAGE and MAX_DETAIL in include.reporting.event.
 _MAX_LINE = 8 * 1024 * 1024
@@ -65,7 +58,7 @@ def drain(folder: Path, store: Store) -> SourceReport:
     """
     tally = _Tally()
     try:
-        for claimed in _claim(folder):
+        for claimed in claim_files(folder):
             try:
                 _drain_file(claimed, store, tally)
             except OSError as error:
@@ -87,42 +80,12 @@ def drain(folder: Path, store: Store) -> SourceReport:
     )
 
 
-def _claim(folder: Path) -> list[Path]:
-    """Rename every file that reporters write to; all claimed files, abandoned ones too."""
-    try:
-        names = [entry.name for entry in os.scandir(folder)]
-    except FileNotFoundError:
-        return []
-    claimed = [folder / name for name in names if name.endswith(CLAIMED)]
-    for name in names:
-        if not name.endswith(SUFFIX):
-            continue
-        target = folder / f"{name}.{uuid.uuid4().hex[:16]}{CLAIMED}"
-        try:
-            (folder / name).rename(target)
-        except FileNotFoundError:
-            continue  # another collector was faster: it has the file, or we find it claimed
-        claimed.append(target)
-    # what another collector claimed since the listing: wait for it too, or we would report as
-    # collected what it has yet to store
-    seen = set(claimed)
-    for entry in os.scandir(folder):
-        if entry.name.endswith(CLAIMED) and folder / entry.name not in seen:
-            claimed.append(folder / entry.name)
-    return sorted(claimed)
-
-
 def _drain_file(path: Path, store: Store, tally: _Tally) -> None:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return
-    with file:
-        # waits for a writer that is in the middle of a line, and for another collector
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink == 0:
+    # waits for another collector too, or we would report as collected what it has yet to store
+    with locked(path) as held:
+        if not held:
             return
-        with _RejectedLines(path, tally) as rejected:
+        with path.open("rb") as file, _RejectedLines(path, tally) as rejected:
             batch: list[tuple[int, bytes, EventRecord]] = []
             for number, line in _lines(file, rejected):
                 try:
@@ -156,25 +119,12 @@ def _store(
     tally: _Tally,
     rejected: _RejectedLines,
 ) -> None:
-    if not batch:
-        return
-    try:
-        events = [event for _, _, event in batch]
-        result = store.write(lambda connection: store_events(connection, events))
-    except DBAPIError as error:
-        if not refuses_row(error):
-            raise
-        if len(batch) == 1:
-            number, line, _ = batch[0]
-            rejected.add(number, line, f"userdb refuses it: {error.orig}")
-            return
-        # one bad event must not hold up the others: halve until it is alone
-        half = len(batch) // 2
-        _store(batch[:half], store, tally, rejected)
-        _store(batch[half:], store, tally, rejected)
-        return
-    tally.stored += result.stored
-    tally.repeated += result.repeated
+    done = store_each(store.write, [event for _, _, event in batch])
+    for at, why in done.refused.items():
+        number, line, _ = batch[at]
+        rejected.add(number, line, why)
+    tally.stored += done.stored
+    tally.repeated += done.repeated
 
 
 class _RejectedLines:

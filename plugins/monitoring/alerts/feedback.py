@@ -104,6 +104,12 @@ def _reopened(done: Act, was: str | None, severity: str) -> Iterable[Act]:
         yield Act("unacknowledge", done.at, MONITORING, note)
 
 
+def acknowledged_among(connection: Connection, alerts: Sequence[Spanned]) -> frozenset[str]:
+    """Ids of those of ``alerts`` that are acknowledged."""
+    found = acts_by_alert(connection, alerts)
+    return frozenset(one for one, acts in found.items() if is_acknowledged(acts))
+
+
 def is_acknowledged(acts: Sequence[Act]) -> bool:
     """Whether the last word of ``acts``, oldest first, is an acknowledgement."""
     return feedback_of(acts).acknowledged_at is not None

@@ -89,5 +89,11 @@ MatcherField = Annotated[
     Matcher,
     BeforeValidator(Matcher.parse),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ['severity="critical"', 'service=~"sim-.*"']}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\s*[A-Za-z_]\w*\s*(=~|!~|!=|=)",
+            "examples": ['severity="critical"', 'service=~"sim-.*"'],
+        }
+    ),
 ]

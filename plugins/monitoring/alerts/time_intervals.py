@@ -20,6 +20,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     PlainSerializer,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -97,6 +98,17 @@ def _ranges(names: Sequence[str], low: int, high: int, what: str) -> BeforeValid
     return BeforeValidator(read)
 
 
+def _schema(one: str, *more: dict[str, Any]) -> WithJsonSchema:
+    """Of ranges of what the pattern ``one`` matches, a list or one; ``more`` stand alone."""
+    written = {"type": "string", "pattern": rf"^\s*{one}\s*(:\s*{one}\s*)?$"}
+    entry = {"anyOf": [*more, written]}
+    return WithJsonSchema({"anyOf": [{"type": "array", "items": entry}, entry]})
+
+
+def _numbers(low: int, high: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
 _EXAMPLES = {
     "weekdays": "monday:friday",
     "days": "1:5, or -1 for a month's last",
@@ -121,12 +133,43 @@ def _known_zone(name: str) -> str:
 
 
 TimeOfDay = Annotated[
-    int, BeforeValidator(_time_of_day), PlainSerializer(_time_text, return_type=str)
+    int,
+    BeforeValidator(_time_of_day),
+    PlainSerializer(_time_text, return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"},
+                _numbers(0, _DAY_MINUTES),
+            ],
+            "examples": ["09:00"],
+        }
+    ),
 ]
-Weekdays = Annotated[tuple[Range, ...], _ranges(_WEEKDAYS, 0, 6, "weekdays"), _written(_WEEKDAYS)]
-DaysOfMonth = Annotated[tuple[Range, ...], _ranges((), 1, 31, "days"), _written(())]
-Months = Annotated[tuple[Range, ...], _ranges(_MONTHS, 1, 12, "months"), _written(_MONTHS)]
-Years = Annotated[tuple[Range, ...], _ranges((), 1970, 9999, "years"), _written(())]
+Weekdays = Annotated[
+    tuple[Range, ...],
+    _ranges(_WEEKDAYS, 0, 6, "weekdays"),
+    _written(_WEEKDAYS),
+    _schema("[A-Za-z]+", {"enum": list(_WEEKDAYS)}),
+]
+DaysOfMonth = Annotated[
+    tuple[Range, ...],
+    _ranges((), 1, 31, "days"),
+    _written(()),
+    _schema(r"-?\d+", _numbers(1, 31), _numbers(-31, -1)),
+]
+Months = Annotated[
+    tuple[Range, ...],
+    _ranges(_MONTHS, 1, 12, "months"),
+    _written(_MONTHS),
+    _schema(r"([A-Za-z]+|\d+)", {"enum": list(_MONTHS[1:])}, _numbers(1, 12)),
+]
+Years = Annotated[
+    tuple[Range, ...],
+    _ranges((), 1970, 9999, "years"),
+    _written(()),
+    _schema(r"\d+", _numbers(1970, 9999)),
+]
 
 
 class TimeRange(BaseModel):

@@ -10,8 +10,10 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 from urllib.parse import urlsplit
 
+from cachetools import TTLCache
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
@@ -23,7 +25,7 @@ from monitoring.keys import SCOPES, ApiKey, Scope, looks_like_key, recognise
 from userdb.errors import AccessError
 from userdb.store import Store
 
-__all__ = ["Login", "Principal", "Scope", "requires"]
+__all__ = ["KnownKeys", "Login", "Principal", "Scope", "requires"]
 
 #: Says who of the people asks, or raises HTTPException (401, 403) where they may not do it.
 Login = Callable[[Request, Scope], Awaitable["Principal"]]
@@ -58,9 +60,10 @@ class Requires(SecurityBase):
             login: Login | None = request.app.state.login
             if login is None:
                 raise HTTPException(401, "send an API key as Authorization: Bearer", _CHALLENGE)
+            person = await login(request, self.scope)
             _refuse_cross_site(request)
-            return await login(request, self.scope)
-        key = await run_in_threadpool(_recognised, _store(request.app), presented)
+            return person
+        key = await _recognised(request.app, presented)
         _limiter(request.app).take(key)
         if self.scope not in key.scopes:
             raise HTTPException(403, f"the API key {key.name} lacks the scope {self.scope}")
@@ -72,18 +75,43 @@ def requires(scope: Scope) -> Requires:
     return Requires(scope)
 
 
-def _recognised(store: Store, text: str) -> ApiKey:
+class KnownKeys:
+    """Keys that were recognised within the last second, so that a busy sender's is not read from
+    userdb at every request. So a revoked key is good for a second more, and no longer.
+    """
+
+    def __init__(self) -> None:
+        self._keys: TTLCache[str, ApiKey] = TTLCache(maxsize=1024, ttl=1)
+        self._lock = Lock()
+
+    def get(self, text: str) -> ApiKey | None:
+        """The key, if it was put in within the last second and has not expired."""
+        with self._lock:
+            key = self._keys.get(text)
+        return key if key is not None and key.state(datetime.now(UTC)) == "active" else None
+
+    def put(self, text: str, key: ApiKey) -> None:
+        with self._lock:
+            self._keys[text] = key
+
+
+async def _recognised(app: FastAPI, text: str) -> ApiKey:
+    known: KnownKeys = app.state.known_keys
+    key = known.get(text)
+    if key is None:
+        key = await run_in_threadpool(_read, app, text)
+        known.put(text, key)
+    return key
+
+
+def _read(app: FastAPI, text: str) -> ApiKey:
+    # not a dependency: userdb isn't touched for who brings no key
+    store: Store = app.dependency_overrides.get(get_store, get_store)()
     try:
         with store.read() as connection:
             return recognise(connection, text, now=datetime.now(UTC))
     except AccessError as error:
         raise HTTPException(401, str(error), _CHALLENGE) from None
-
-
-def _store(app: FastAPI) -> Store:
-    # asked here and not as a dependency: without a key, userdb isn't touched
-    opened: Store = app.dependency_overrides.get(get_store, get_store)()
-    return opened
 
 
 def _limiter(app: FastAPI) -> RateLimiter:

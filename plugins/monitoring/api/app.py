@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from monitoring.api import alerts, callbacks, chain_status, health, problems
-from monitoring.api.access import Login, requires
+from monitoring.api import (
+    alerts,
+    audit,
+    callbacks,
+    chain_status,
+    events,
+    gateway,
+    health,
+    otlp,
+    problems,
+    registry,
+    routes,
+    sentry,
+)
+from monitoring.api.access import KnownKeys, Login, requires
 from monitoring.api.body import BodyLimit
 from monitoring.api.openapi import describe
 from monitoring.api.rate_limit import RateLimiter
+from monitoring.intake.airflow_runs import ChainRuns, RestRuns
+from monitoring.intake.urgent import UrgentRuns
 
 _API = "/api/v1"
 
 
 @cache
-def create_app(*, login: Login | None) -> FastAPI:
+def create_app(
+    *,
+    login: Login | None,
+    runs: Callable[[], ChainRuns | None] = RestRuns.from_environment,
+) -> FastAPI:
     """The app; the same one for the same ``login``, as Airflow asks for it more than once.
 
     Every route but the last three routers' states its scope by ``access.requires``.
 
     Args:
         login: who of the people may do what; None: machines' keys alone open it.
+        runs: gives where urgent events run the chain; None: nowhere, they wait for its schedule.
     """
     # FastAPI's own documentation routes take no dependencies and would be open to everyone.
     app = FastAPI(title="Monitoring", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.login = login
     app.state.limiter = RateLimiter()
+    app.state.known_keys = KnownKeys()
+    app.state.urgent = UrgentRuns(runs, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit)
     problems.install(app)
     app.include_router(alerts.router, prefix=_API)
     app.include_router(chain_status.router, prefix=_API)
+    app.include_router(registry.router)
+    app.include_router(routes.router)
+    app.include_router(gateway.router)
+    app.include_router(audit.router)
+    app.include_router(events.router, prefix=_API)
+    # at the paths that OpenTelemetry's exporters and Sentry's SDKs make by themselves
+    app.include_router(otlp.router)
+    app.include_router(sentry.router)
     app.include_router(_documentation(app))
     # the only open ones: who sent them, or what they tell, is no secret
     app.include_router(callbacks.callbacks, prefix=_API)

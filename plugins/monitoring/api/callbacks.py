@@ -16,7 +16,7 @@ from monitoring.alerts.overlay import successors
 from monitoring.alerts.read import get_alert
 from monitoring.api.acknowledge_page import Page, render
 from monitoring.api.store import StoreDep
-from monitoring.notify.callback import Answer, answered, grant_of
+from monitoring.notify.answers import Answer, answered, grant_of
 from userdb.errors import AlertError, TokenError
 from userdb.store import Store
 

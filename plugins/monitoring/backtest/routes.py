@@ -13,15 +13,16 @@ from datetime import datetime, timedelta
 
 from monitoring.alerts.silence import Silence
 from monitoring.backtest.run import PolicyRun, episodes
+from monitoring.notify.channels import forgets
 from monitoring.notify.episode import TOLD_LATE, Episode, Present
 from monitoring.notify.payload import AlertPayload, Status, fingerprint
 from monitoring.notify.routing.decision import GroupState
 from monitoring.notify.routing.definition import EVERYONE
-from monitoring.notify.routing.digest import Allowance, digest, within_limit
+from monitoring.notify.routing.digest import UNLIMITED, Allowance, within_limit
 from monitoring.notify.routing.plan import Key, StoredGroup, Target, plan
 from monitoring.notify.routing.suppression import Suppression
 from monitoring.notify.routing.tree import Routing
-from monitoring.notify.told import Told
+from monitoring.notify.told import Told, payloads_of
 from userdb.times import from_minute
 
 _MINUTE = timedelta(minutes=1)
@@ -52,10 +53,12 @@ class RoutedMessage:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """From ``at``, in minutes, on the alerts that have all these labels are acknowledged."""
+    """The alerts with all these labels that fire at ``at``, in minutes, are acknowledged until
+    ``until``; None: for good."""
 
     at: int
     labels: Labels
+    until: int | None = None
 
 
 def alerts_of(run: PolicyRun) -> list[SimulatedAlert]:
@@ -112,6 +115,7 @@ class _World:
     ) -> None:
         self._routing = routing
         self._receivers = _names(routing)
+        self._specs = {one.name: one for one in routing.receivers}
         self._episodes = [
             _episode(number, one)
             for number, one in enumerate(sorted(alerts, key=lambda one: one.begin))
@@ -130,16 +134,7 @@ class _World:
         present = self._present(minute)
         suppression = Suppression(self._silences, self._routing.inhibit_rules, present, now)
         found = []
-        for target in list(
-            plan(
-                self._routing,
-                self._receivers,
-                self._stored,
-                present,
-                lambda episode: self._is_acknowledged(episode, minute),
-                now=now,
-            )
-        ):
+        for target in plan(self._routing, self._receivers, self._stored, present, now=now):
             for alerts in self._tell(target, present, suppression, now):
                 found.append(self._message(minute, target.receiver, alerts))
         for name in self._due(now):
@@ -152,8 +147,15 @@ class _World:
         name = target.receiver
         kept = self._stored.get(target.key)
         state = GroupState() if kept is None else kept.state
-        wants_ends = all(one.send_resolved for one in self._routing.receivers if one.name == name)
-        decision = target.decide(state, present, suppression, now=now, send_resolved=wants_ends)
+        spec = self._specs.get(name)
+        decision = target.decide(
+            state,
+            present,
+            suppression,
+            now=now,
+            send_resolved=spec is None or spec.send_resolved,
+            repeat_acknowledged=spec is not None and forgets(spec.kind),
+        )
         self._stored[target.key] = StoredGroup(target.group, decision.state)
         messages, self._held[name] = within_limit(
             self._held.get(name, {}), state.told, decision, self._allowance(name, now)
@@ -171,12 +173,12 @@ class _World:
         return found
 
     def _digest(self, name: str) -> Sequence[AlertPayload]:
-        return digest(self._held.pop(name).values())
+        return payloads_of(self._held.pop(name).values())
 
     def _allowance(self, name: str, now: datetime) -> Allowance:
         limit = self._routing.limits.get(name)
         if limit is None:
-            return Allowance(left=10**9, is_waiting=False, is_clear=True)
+            return Allowance(left=UNLIMITED, is_waiting=False, is_clear=True)
         used = sum(at > now - limit.per for at in self._sent.get(name, ()))
         return Allowance(limit.messages - used, bool(self._held.get(name)), is_clear=True)
 
@@ -213,13 +215,16 @@ class _World:
             ended=ended,
             standing=standing,
             flapping=frozenset(flapping),
+            acknowledged=frozenset(
+                one.id for one in standing.values() if self._is_acknowledged(one, minute)
+            ),
         )
 
-    def _is_acknowledged(self, episode: str, minute: int) -> bool:
-        alert = self._episodes[int(episode)]
+    def _is_acknowledged(self, alert: Episode, minute: int) -> bool:
         return any(
             alert.fired_at <= from_minute(one.at)
             and one.at <= minute
+            and (one.until is None or minute < one.until)
             and one.labels.items() <= alert.labels.items()
             for one in self._acknowledgements
         )

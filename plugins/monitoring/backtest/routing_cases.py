@@ -61,10 +61,12 @@ class GivenSilence(_Part):
 
 
 class GivenAcknowledgement(_Part):
-    """At ``time`` somebody acknowledges the alerts that have these labels."""
+    """At ``time`` somebody acknowledges the alerts that have these labels, and at ``until``
+    takes that back."""
 
     time: Offset
     labels: dict[str, str]
+    until: Offset | None = None
 
 
 class MessageAlert(_Part):
@@ -117,7 +119,12 @@ def routed(
         intervals={name: run.policy.interval for name, run in runs.items()},
         silences=[_silence(one, start) for one in case.silences],
         acknowledgements=[
-            Acknowledgement(start + one.time // MINUTE, one.labels) for one in case.acknowledgements
+            Acknowledgement(
+                start + one.time // MINUTE,
+                one.labels,
+                None if one.until is None else start + one.until // MINUTE,
+            )
+            for one in case.acknowledgements
         ],
     )
 

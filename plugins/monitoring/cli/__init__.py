@@ -11,12 +11,15 @@ from rich.markup import escape
 from monitoring.cli.alerts import alerts
 from monitoring.cli.backtest import backtest
 from monitoring.cli.chain import analyse, collect, run, signals, status, watch
+from monitoring.cli.consume import consume
 from monitoring.cli.db import db
 from monitoring.cli.deliveries import deliveries
+from monitoring.cli.gateway import gateway
 from monitoring.cli.key import key
 from monitoring.cli.logs import logs
 from monitoring.cli.policy import policy
 from monitoring.cli.receiver import receiver
+from monitoring.cli.registry import routes, services
 from monitoring.cli.replay import replay
 from monitoring.cli.report import report
 from monitoring.cli.routing import routing
@@ -31,7 +34,19 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (collect, analyse, run, replay, backtest, status, watch, report, signals, serve):
+for command in (
+    collect,
+    analyse,
+    run,
+    replay,
+    backtest,
+    status,
+    watch,
+    report,
+    signals,
+    serve,
+    consume,
+):
     app.command()(command)
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")
@@ -41,6 +56,9 @@ app.add_typer(routing, name="routing")
 app.add_typer(silence, name="silence")
 app.add_typer(receiver, name="receiver")
 app.add_typer(key, name="key")
+app.add_typer(services, name="services")
+app.add_typer(routes, name="routes")
+app.add_typer(gateway, name="gateway")
 app.add_typer(deliveries, name="deliveries")
 
 

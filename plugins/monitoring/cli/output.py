@@ -272,6 +272,11 @@ def print_status(state: Status) -> None:
         f"{state.dead_deliveries} were given up",
         highlight=False,
     )
+    for service in state.protected_services:
+        console.print(
+            f"[bold red]{escape(service)}[/] has fewer healthy instances than its floor",
+            highlight=False,
+        )
     for family, at in state.kept_since.items():
         console.print(f"{family} minutes before {time_text(at)} were purged", highlight=False)
 

@@ -73,6 +73,7 @@ def policy_test(
 @policy.command("schema")
 def policy_schema() -> None:
     """The JSON Schema of a policy file, for editors."""
-    from monitoring.policy.schema import schema_text
+    from monitoring.json_schema import schema_text
+    from monitoring.policy.schema import policy_file_schema
 
-    print(schema_text(), end="")
+    print(schema_text(policy_file_schema()), end="")

@@ -1,4 +1,4 @@
-"""``monitoring routing``: routing.yaml checked, and asked who is told of what."""
+"""``monitoring routing``: routing.yaml checked, asked who is told of what, and its schema."""
 
 from __future__ import annotations
 
@@ -72,6 +72,15 @@ def routing_show(
     known = _known(loaded.routing)
     rows = route_rows(loaded.routing, given, known, datetime.now(UTC))
     print_json(rows) if as_json else print_routes(rows)
+
+
+@routing.command("schema")
+def routing_schema() -> None:
+    """The JSON Schema of routing.yaml, for editors."""
+    from monitoring.json_schema import schema_text
+    from monitoring.notify.routing.schema import routing_file_schema
+
+    print(schema_text(routing_file_schema()), end="")
 
 
 def _known(routing: Routing) -> list[str]:

@@ -19,9 +19,13 @@ def serve(
     """Serve the HTTP API for machines with API keys, whether Airflow is up or not."""
     import uvicorn
 
+    from monitoring.intake.airflow_runs import RestRuns
+    from monitoring.intake.urgent import describe
+
     # says what is wrong now, and not at the first request
     with opened_store():
         pass
+    typer.echo(describe(RestRuns.from_environment()), err=True)
     uvicorn.run(
         "monitoring.api.app:standalone",
         factory=True,
@@ -29,4 +33,6 @@ def serve(
         port=port,
         workers=workers,
         server_header=False,
+        # it would hold the keys that Sentry's browser SDK sends in the address
+        access_log=False,
     )

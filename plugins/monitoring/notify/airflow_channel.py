@@ -50,6 +50,8 @@ class AirflowOptions(BaseModel):
 class AirflowChannel:
     """A channel to one notifier. A new one is made for each message: it keeps what it rendered."""
 
+    options_model = AirflowOptions
+
     def __init__(self, receiver: Receiver) -> None:
         options = parse_options(receiver, AirflowOptions)
         self._receiver = receiver
@@ -76,10 +78,7 @@ class AirflowChannel:
         text = render(receiver, message)
         context = {
             "monitoring": {
-                "subject": text.subject,
-                "text": text.plain,
-                "markdown": text.markdown,
-                "html": text.html,
+                **text.for_templates(),
                 "status": message.payload["status"],
                 "payload": message.payload,
             }

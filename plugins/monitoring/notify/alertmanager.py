@@ -3,9 +3,9 @@
 Alertmanager ends an alert that nobody sends again before its ``endsAt``, or without one before
 its own ``resolve_timeout`` (5 minutes). This chain sends what changed, not what is. So a firing
 alert is pushed with an ``endsAt`` that lies ``expires`` (default 7 days) ahead, and its real end
-when it has come. Repeats (``repeat_interval``) push it again and move that time. A chain that
-stands still leaves the alert firing until then: an end that is told late is better than one that
-is not true.
+when it has come. Repeats (``repeat_interval``) push it again and move that time, also while it is
+acknowledged. A chain that stands still leaves the alert firing until then: an end that is told
+late is better than one that is not true.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class AlertmanagerOptions(HttpOptions):
 
 class Alertmanager:
     """A channel to one Alertmanager; the receiver's URL is its base, ``https://am.example.com``."""
+
+    options_model = AlertmanagerOptions
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver

@@ -48,6 +48,8 @@ class AppriseOptions(BaseModel):
 class AppriseChannel:
     """A channel to one Apprise URL."""
 
+    options_model = AppriseOptions
+
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._options = parse_options(receiver, AppriseOptions)
@@ -88,7 +90,7 @@ class AppriseChannel:
         """Nothing to close."""
 
     def _notify(self, message: Message, text: Text) -> tuple[bool, list[str]]:
-        body = {"text": text.plain, "markdown": text.markdown, "html": text.html}
+        body = text.for_templates()
         with _records() as said:
             sent = self._service.notify(
                 title=text.subject,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -50,6 +50,11 @@ class Receipt:
 class Channel(Protocol):
     """Sends messages to one receiver. Used by one thread at a time."""
 
+    #: of what only this kind has
+    options_model: ClassVar[type[BaseModel]]
+
+    def __init__(self, receiver: Receiver) -> None: ...
+
     def send(self, message: Message) -> Receipt:
         """Send once, within the receiver's time limit.
 
@@ -62,10 +67,14 @@ class Channel(Protocol):
 
 
 _kinds: dict[str, str] = {}
+_forgetful: set[str] = set()
 
 
-def register(kind: str, factory: str) -> None:
-    """Add a kind; ``factory`` is ``module:callable``, imported when first used.
+def register(kind: str, factory: str, *, forgets: bool = False) -> None:
+    """Add a kind; ``factory`` is ``module:class``, imported when first used.
+
+    Args:
+        forgets: whether its receivers take what they are not told again for over.
 
     Raises:
         ConfigError: the name is taken.
@@ -73,6 +82,13 @@ def register(kind: str, factory: str) -> None:
     if kind in _kinds:
         raise ConfigError(f"channel {kind!r} is registered twice: {_kinds[kind]} and {factory}")
     _kinds[kind] = factory
+    if forgets:
+        _forgetful.add(kind)
+
+
+def forgets(kind: str) -> bool:
+    """Whether receivers of this kind take what they are not told again for over."""
+    return kind in _forgetful
 
 
 def kinds() -> tuple[str, ...]:
@@ -113,13 +129,22 @@ def open_channel(receiver: Receiver) -> Channel:
             f"receiver {receiver.name!r} is of unknown kind {receiver.kind!r}; "
             f"there are {', '.join(kinds())}"
         )
-    module, _, name = _kinds[receiver.kind].partition(":")
-    channel: Channel = getattr(import_module(module), name)(receiver)
-    return channel
+    return _factory(receiver.kind)(receiver)
+
+
+def options_model(kind: str) -> type[BaseModel]:
+    """The model of the options that receivers of this kind have."""
+    return _factory(kind).options_model
+
+
+def _factory(kind: str) -> type[Channel]:
+    module, _, name = _kinds[kind].partition(":")
+    found: type[Channel] = getattr(import_module(module), name)
+    return found
 
 
 register("webhook", "monitoring.notify.webhook:Webhook")
-register("alertmanager", "monitoring.notify.alertmanager:Alertmanager")
+register("alertmanager", "monitoring.notify.alertmanager:Alertmanager", forgets=True)
 register("apprise", "monitoring.notify.apprise_channel:AppriseChannel")
 register("airflow", "monitoring.notify.airflow_channel:AirflowChannel")
 register("log", "monitoring.notify.log_channel:LogChannel")

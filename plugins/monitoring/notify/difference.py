@@ -15,16 +15,16 @@ often it is asked, the receiver ends up knowing what is true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from monitoring.notify.episode import Episode, Present, Reference
 from monitoring.notify.payload import AlertPayload, parse_time
-from monitoring.notify.told import Told
+from monitoring.notify.told import Told, payloads_of
 
 #: What was told resolved is remembered for so long, so that it is not told again.
-_REMEMBERED = timedelta(hours=24)
+REMEMBERED = timedelta(hours=24)
 _NONE = timedelta(0)
 #: The annotation of what is told of a flapping alert.
 FLAPPING = "flapping"
@@ -41,15 +41,18 @@ class Hearing:
             episode that is over is told if it lasted so long.
         begun: the group has begun: what joins it does not wait.
         may_begin: whether an episode that was not told may be.
-        is_quiet: whether an alert with these labels is suppressed now: it is left out of lists.
+        is_quiet: whether an alert that was told is suppressed now, or is none of the group's any
+            more: it is left out of lists.
         send_resolved: whether it wants to know of ends.
+        repeat_acknowledged: whether what is acknowledged is told again too.
     """
 
     wait: timedelta = _NONE
     begun: bool = False
     may_begin: Callable[[Episode], bool] = lambda _: True
-    is_quiet: Callable[[Labels], bool] = lambda _: False
+    is_quiet: Callable[[AlertPayload], bool] = lambda _: False
     send_resolved: bool = True
+    repeat_acknowledged: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def difference(
         known = {
             mark: one
             for mark, one in known.items()
-            if one.status == "firing" or one.over_at > now - _REMEMBERED or mark in news
+            if one.status == "firing" or one.over_at > now - REMEMBERED or mark in news
         }
     return Difference(messages, known)
 
@@ -190,24 +193,14 @@ def _messages(
             changed = {mark: one for mark, one in changed.items() if one.status == "firing"}
         if changed:
             others = {mark: one for mark, one in known.items() if mark not in changed}
-            yield (*_sorted(changed), *firing_alerts(others, hearing.is_quiet))
+            yield payloads_of(changed.values()) + payloads_of(
+                listed(others.values(), hearing.is_quiet)
+            )
 
 
-def firing_alerts(
-    told: Mapping[str, Told], is_quiet: Callable[[Labels], bool]
-) -> tuple[AlertPayload, ...]:
-    """The alerts that were told firing and are not suppressed now."""
-    listed = {
-        mark: one
-        for mark, one in told.items()
-        if one.status == "firing" and not is_quiet(one.alert["labels"])
-    }
-    return tuple(_sorted(listed))
-
-
-def _sorted(told: Mapping[str, Told]) -> list[AlertPayload]:
-    alerts = [one.alert for one in told.values()]
-    return sorted(alerts, key=lambda one: (one["status"], one["startsAt"], one["fingerprint"]))
+def listed(told: Iterable[Told], is_quiet: Callable[[AlertPayload], bool]) -> list[Told]:
+    """What was told firing and is not quiet."""
+    return [one for one in told if one.status == "firing" and not is_quiet(one.alert)]
 
 
 def references(told: Mapping[str, Told]) -> list[Reference]:

@@ -48,6 +48,7 @@ class Present:
         heirs: of referred episodes that don't hold: those that ended after they had begun.
         stale: policies whose state is too old to tell anybody.
         flapping: fingerprints of the alerts that flap.
+        acknowledged: ids of the episodes that fire or flap and are acknowledged.
     """
 
     fresh: frozenset[str]
@@ -58,6 +59,7 @@ class Present:
     heirs: Mapping[str, Sequence[Episode]] = field(default_factory=dict)
     stale: frozenset[str] = frozenset()
     flapping: frozenset[str] = frozenset()
+    acknowledged: frozenset[str] = frozenset()
 
     def only(self, marks: Collection[str]) -> Present:
         """The part that is about the alerts with these fingerprints."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 from sqlalchemy.engine import Row
 
-from monitoring.notify.payload import Group
+from monitoring.notify.payload import Group, format_time
 from monitoring.notify.routing.decision import GroupState
 from monitoring.notify.routing.digest import DIGEST
 from monitoring.notify.routing.plan import Key, StoredGroup
@@ -29,12 +29,23 @@ def read_groups(connection: Connection, receivers: Sequence[str]) -> dict[Key, S
         )
         .order_by(NotificationGroup.receiver, NotificationGroup.group_key)
     )
-    return {
-        (row.receiver, row.group_key): StoredGroup(
-            Group(row.memo["labels"], row.memo["route"]), _state(row)
-        )
-        for row in rows
-    }
+    found = {}
+    for row in rows:
+        group = _group(row)
+        if group is not None:
+            found[row.receiver, row.group_key] = StoredGroup(group, _state(row))
+    return found
+
+
+def is_any_over(connection: Connection, before: datetime) -> bool:
+    """Whether ``forget`` has something to do."""
+    query = select(NotificationGroup.receiver).where(_is_over(before)).limit(1)
+    return connection.scalar(query) is not None
+
+
+def forget(connection: Connection, before: datetime) -> None:
+    """Delete the groups of which nothing fires since before ``before``; of all receivers."""
+    connection.execute(delete(NotificationGroup).where(_is_over(before)))
 
 
 def lock_group(connection: Connection, receiver: str, group: Group, now: datetime) -> GroupState:
@@ -53,15 +64,23 @@ def store_group(
             told=_as_json(state.told),
             flushed_at=state.flushed_at,
             sent_at=state.sent_at,
+            memo=_memo(group),
             updated_at=now,
         )
     )
 
 
-def read_held(connection: Connection, receiver: str) -> dict[str, Told]:
-    """What is held back for a receiver: by fingerprint."""
-    memo = connection.scalar(select(NotificationGroup.memo).where(_is(receiver, DIGEST)))
-    return _told((memo or {}).get(_HELD, {}))
+def read_held(connection: Connection, receivers: Sequence[str]) -> dict[str, dict[str, Told]]:
+    """What is held back for each of the receivers that have, or had, a limit: by fingerprint."""
+    rows = connection.execute(
+        select(NotificationGroup.receiver, NotificationGroup.memo)
+        .where(
+            NotificationGroup.receiver.in_(receivers),
+            NotificationGroup.group_key == DIGEST.stored_key,
+        )
+        .order_by(NotificationGroup.receiver)
+    )
+    return {row.receiver: _told((row.memo or {}).get(_HELD, {})) for row in rows}
 
 
 def lock_held(connection: Connection, receiver: str, now: datetime) -> dict[str, Told]:
@@ -101,6 +120,16 @@ def _lock(
     return connection.execute(lock).one()
 
 
+def _is_over(before: datetime) -> ColumnElement[bool]:
+    # a group that fires has begun
+    return and_(
+        NotificationGroup.flushed_at.is_(None),
+        NotificationGroup.updated_at < before,
+        NotificationGroup.memo.is_not(None),
+        NotificationGroup.group_key != DIGEST.stored_key,
+    )
+
+
 def _is(receiver: str, group: Group) -> ColumnElement[bool]:
     return and_(
         NotificationGroup.receiver == receiver, NotificationGroup.group_key == group.stored_key
@@ -112,8 +141,22 @@ def _memo(group: Group) -> dict[str, Any]:
     return {"route": group.route, "labels": dict(group.labels)}
 
 
+def _group(row: Row[*tuple[Any, ...]]) -> Group | None:
+    """The group of a row; None where nothing says which it is, and nothing was told of it."""
+    if row.memo is not None:
+        return Group(row.memo["labels"], row.memo["route"])
+    # a version without routing, which told a message a policy, wrote it
+    told = _state(row).told
+    return Group({"alertname": next(iter(told.values())).policy}) if told else None
+
+
 def _state(row: Row[*tuple[Any, ...]]) -> GroupState:
-    return GroupState(_told(row.told), row.flushed_at, row.sent_at)
+    if row.memo is not None:
+        return GroupState(_told(row.told), row.flushed_at, row.sent_at)
+    at = format_time(row.updated_at)
+    told = _told({mark: {"at": at, **one} for mark, one in row.told.items()})
+    fires = any(one.status == "firing" for one in told.values())
+    return GroupState(told, row.updated_at if fires else None, row.sent_at)
 
 
 def _told(data: Mapping[str, Any]) -> dict[str, Told]:

@@ -53,14 +53,8 @@ class JsonTemplate:
             DeliveryError: the template failed, or what it rendered is no JSON; for good: the
                 same message would fail again until the template is mended.
         """
-        texts = {
-            "subject": text.subject,
-            "text": text.plain,
-            "markdown": text.markdown,
-            "html": text.html,
-        }
         try:
-            rendered = self._template.render({**data, **texts})
+            rendered = self._template.render({**data, **text.for_templates()})
         except Exception as error:  # a template runs user code: anything can be raised
             raise DeliveryError(
                 f"{self._place(error)}: {type(error).__name__}: {error}", permanent=True

@@ -22,6 +22,8 @@ class LogOptions(BaseModel):
 class LogChannel:
     """Needs no address."""
 
+    options_model = LogOptions
+
     def __init__(self, receiver: Receiver) -> None:
         parse_options(receiver, LogOptions)
         self._receiver = receiver

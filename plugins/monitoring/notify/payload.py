@@ -102,6 +102,11 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def alert_link(external_url: str, episode: str) -> str:
+    """The address of an alert's page; empty where the web server's isn't known."""
+    return f"{external_url}/monitoring/alerts/{episode}/history" if external_url else ""
+
+
 def firing_alert(
     labels: Labels, annotations: Mapping[str, str], fired_at: datetime, generator_url: str
 ) -> AlertPayload:

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.engine import Row
 
+from monitoring.alerts.feedback import acknowledged_among
 from monitoring.alerts.overlay import RESOLVED_BY_HAND
 from monitoring.notify.episode import TOLD_LATE, Episode, Present, Reference
 from monitoring.notify.payload import fingerprint
@@ -47,17 +48,18 @@ def read_present(
     some = _of_series(connection, series, references)
     reached, stale = _freshness(connection, now, wanted)
     fresh = frozenset(reached)
-    firing = {
-        one.fingerprint: one
-        for one in _episodes(
+    firing = [
+        row
+        for row in _rows(
             connection, fresh, wanted, Alert.state == "firing", RESOLVED_BY_HAND.is_(None), *some
         )
-        if reached[one.policy] is not None
-    }
+        if reached[row.policy] is not None
+    ]
     ended = _ended(connection, fresh, wanted, now - TOLD_LATE, some)
-    flapping = _episodes(
+    flapping = _rows(
         connection, fresh, wanted, Alert.flapping_at.is_not(None), Alert.calm_at.is_(None), *some
     )
+    shown = {row.id: row for row in (*firing, *flapping)}
     standing = _standing(connection, fresh, {one.episode for one in references})
     lost = [one for one in references if one.episode not in standing and one.policy in fresh]
     heirs: list[Episode] = []
@@ -72,12 +74,13 @@ def read_present(
     return Present(
         fresh=fresh,
         reached={policy: at for policy, at in reached.items() if at is not None},
-        firing=firing,
+        firing={one.fingerprint: one for one in map(_episode, firing)},
         ended=_by_fingerprint(ended),
         standing=standing,
         heirs=_by_fingerprint(heirs),
         stale=stale,
-        flapping=frozenset(one.fingerprint for one in flapping),
+        flapping=frozenset(one.fingerprint for one in map(_episode, flapping)),
+        acknowledged=acknowledged_among(connection, list(shown.values())),
     )
 
 
@@ -141,6 +144,16 @@ def _episodes(
     *conditions: ColumnElement[bool],
 ) -> list[Episode]:
     """Episodes of fresh policies that fired and hold, oldest first."""
+    return [_episode(row) for row in _rows(connection, fresh, wanted, *conditions)]
+
+
+def _rows(
+    connection: Connection,
+    fresh: frozenset[str],
+    wanted: frozenset[str] | None,
+    *conditions: ColumnElement[bool],
+) -> list[Row[*tuple[Any, ...]]]:
+    """The same, with what is needed to tell which acts are about them."""
     query = select(
         Alert.id,
         Alert.policy,
@@ -148,13 +161,14 @@ def _episodes(
         Alert.labels,
         Alert.severity,
         Alert.annotations,
+        Alert.active_at,
         Alert.fired_at,
         func.coalesce(Alert.resolved_at, RESOLVED_BY_HAND).label("resolved_at"),
     ).where(Alert.superseded_at.is_(None), Alert.fired_at.is_not(None), *conditions)
     if wanted is not None:
         query = query.where(Alert.policy.in_(sorted(wanted)))
     rows = connection.execute(query.order_by(Alert.fired_at, Alert.id))
-    return [_episode(row) for row in rows if row.policy in fresh]
+    return [row for row in rows if row.policy in fresh]
 
 
 def _standing(connection: Connection, fresh: frozenset[str], ids: set[str]) -> dict[str, Episode]:

@@ -15,22 +15,21 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from monitoring.alerts.acts import acts_of, is_acknowledged
 from monitoring.alerts.silences import read_silences
 from monitoring.notify import groups, outbox
+from monitoring.notify.channels import forgets
 from monitoring.notify.context import read_context
 from monitoring.notify.definition import Receiver
-from monitoring.notify.difference import references
+from monitoring.notify.difference import REMEMBERED, references
 from monitoring.notify.episode import TOLD_LATE, Episode, Present
 from monitoring.notify.payload import AlertPayload, Group, message
 from monitoring.notify.present import read_present
-from monitoring.notify.receiver_spec import RateLimit
 from monitoring.notify.routing.decision import Decision, GroupState
-from monitoring.notify.routing.digest import DIGEST, Allowance, digest, within_limit
+from monitoring.notify.routing.digest import DIGEST, UNLIMITED, Allowance, within_limit
 from monitoring.notify.routing.plan import Target, members, plan
 from monitoring.notify.routing.suppression import Suppression
 from monitoring.notify.routing.tree import Routing
-from monitoring.notify.told import Told
+from monitoring.notify.told import Told, payloads_of
 from userdb.errors import UserdbUnavailable
 from userdb.store import Store
 
@@ -76,20 +75,11 @@ def reconcile(
             now=now,
             references=[one for kept in stored.values() for one in references(kept.state.told)],
         )
+        limited = {*routing.limits, *groups.read_held(connection, list(by_name))}
         silences = read_silences(connection, since=now - TOLD_LATE)
-        targets = list(
-            plan(
-                routing,
-                list(by_name),
-                stored,
-                present,
-                lambda episode: is_acknowledged(acts_of(connection, episode)),
-                now=now,
-            )
-        )
-    work = _Work(
-        routing, Suppression(silences, routing.inhibit_rules, present, now), now, external_url
-    )
+    targets = plan(routing, list(by_name), stored, present, now=now)
+    suppression = Suppression(silences, routing.inhibit_rules, present, now)
+    work = _Work(routing, frozenset(limited), suppression, now, external_url)
     found: list[str] = []
     errors: dict[str, str] = {}
 
@@ -121,12 +111,15 @@ def reconcile(
         write(target.receiver, f"group {target.group.key}", step)
     waiting = 0
     # last, so that a digest tells what was held back just now too
-    for name in sorted(name for name in by_name if name in routing.limits):
-        with store.read() as connection:
-            held = groups.read_held(connection, name)
+    with store.read() as connection:
+        all_held = groups.read_held(connection, list(by_name))
+        is_any_over = groups.is_any_over(connection, now - REMEMBERED)
+    for name, held in all_held.items():
         if held:
             sent = write(name, "digest", partial(work.send_digest, receiver=by_name[name]))
             waiting += 0 if sent else len(held)
+    if is_any_over:
+        write("groups", "that are over", partial(work.forget))
     return Decided(tuple(found), waiting, tuple(sorted(present.stale)), errors)
 
 
@@ -138,9 +131,13 @@ def _episodes(target: Target, present: Present) -> list[Episode]:
 
 @dataclass(frozen=True)
 class _Work:
-    """What all groups are decided with. Its methods write, each in a transaction of its own."""
+    """What all groups are decided with. Its methods write, each in a transaction of its own.
+
+    ``limited`` are the receivers that have a limit, or had one and may still get a digest.
+    """
 
     routing: Routing
+    limited: frozenset[str]
     suppression: Suppression
     now: datetime
     external_url: str
@@ -154,6 +151,7 @@ class _Work:
             self.suppression,
             now=self.now,
             send_resolved=receiver.send_resolved,
+            repeat_acknowledged=forgets(receiver.kind),
             external_url=self.external_url,
         )
 
@@ -171,8 +169,8 @@ class _Work:
             about: the group's alerts when it was planned. Only their series are read again: what
                 joins the group meanwhile is seen by the next reconcile.
         """
-        limit = self.routing.limits.get(receiver.name)
-        held = {} if limit is None else groups.lock_held(connection, receiver.name, self.now)
+        is_limited = receiver.name in self.limited
+        held = groups.lock_held(connection, receiver.name, self.now) if is_limited else {}
         state = groups.lock_group(connection, receiver.name, target.group, self.now)
         present = read_present(
             connection,
@@ -182,15 +180,15 @@ class _Work:
             series={one.series_id for one in about},
         )
         if target.route is not None:
-            marks = members(target.route, target.group, self.routing, present)
+            marks = members(target.route, target.group, self.routing, present, state.told)
             target = target.with_marks(marks)
         decision = self.decide(target, receiver, state, present)
         if decision.state == state:
             return []
         groups.store_group(connection, receiver.name, target.group, decision.state, self.now)
         messages = decision.messages
-        if limit is not None:
-            allowance = self._allowance(connection, receiver, limit, held)
+        if is_limited:
+            allowance = self._allowance(connection, receiver, held)
             messages, new = within_limit(held, state.told, decision, allowance)
             if new != held:
                 groups.store_held(connection, receiver.name, new, self.now)
@@ -199,25 +197,29 @@ class _Work:
     def send_digest(self, connection: Connection, *, receiver: Receiver) -> list[str]:
         """Insert the digest of what is held back, if the limit allows one; returns its id."""
         held = groups.lock_held(connection, receiver.name, self.now)
-        limit = self.routing.limits[receiver.name]
-        if not held or not self._allowance(connection, receiver, limit, held).allows_digest():
+        if not held or not self._allowance(connection, receiver, held).allows_digest():
             return []
         groups.store_held(connection, receiver.name, {}, self.now)
         return self._insert(
-            connection, receiver, DIGEST, [digest(held.values())], held, kind=outbox.DIGEST
+            connection, receiver, DIGEST, [payloads_of(held.values())], held, kind=outbox.DIGEST
         )
 
+    def forget(self, connection: Connection) -> list[str]:
+        """Delete what is remembered of groups that are over for long."""
+        groups.forget(connection, self.now - REMEMBERED)
+        return []
+
     def _allowance(
-        self,
-        connection: Connection,
-        receiver: Receiver,
-        limit: RateLimit,
-        held: Mapping[str, Told],
+        self, connection: Connection, receiver: Receiver, held: Mapping[str, Told]
     ) -> Allowance:
-        used = outbox.created_since(connection, receiver.name, self.now - limit.per)
+        limit = self.routing.limits.get(receiver.name)
+        left = UNLIMITED
+        if limit is not None:
+            used = outbox.created_since(connection, receiver.name, self.now - limit.per)
+            left = limit.messages - used
         unfinished = outbox.unfinished_kinds(connection, receiver.name)
         return Allowance(
-            left=limit.messages - used,
+            left=left,
             is_waiting=bool(held) or outbox.DIGEST in unfinished,
             is_clear=not unfinished,
         )

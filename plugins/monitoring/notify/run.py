@@ -11,7 +11,7 @@ from typing import Any
 
 from monitoring.notify.definition import Receiver
 from monitoring.notify.delivery import Progress, deliver
-from monitoring.notify.receiver_file import configured_receivers
+from monitoring.notify.receivers import load_receivers
 from monitoring.notify.reconcile import reconcile
 from monitoring.notify.routing.loader import load_routing
 from monitoring.notify.routing.tree import Routing
@@ -77,7 +77,7 @@ def notify(
 
     Args:
         now: decides what is recent, and where the clock of retries starts.
-        receivers: default: the configured ones (``monitoring.notify.receivers``).
+        receivers: default: those of ``routing`` and of the environment.
         deadline_s: no try begins later than that.
         clock: where retries take the time from; default: it goes on from ``now``.
         on_progress: called with a line of text after each try, by several threads.
@@ -90,7 +90,7 @@ def notify(
         routing = found.routing
         errors |= found.errors
     if receivers is None:
-        loaded = configured_receivers()
+        loaded = load_receivers(specs=routing.receivers)
         receivers = loaded.usable
         errors |= loaded.errors
     errors |= _missing(routing, [one.name for one in receivers])

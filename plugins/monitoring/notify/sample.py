@@ -9,7 +9,7 @@ from monitoring.notify.channels import Message
 from monitoring.notify.context import AlertContext
 from monitoring.notify.definition import Receiver
 from monitoring.notify.evidence import EventsFound
-from monitoring.notify.payload import Group, firing_alert, message, resolved_alert
+from monitoring.notify.payload import Group, alert_link, firing_alert, message, resolved_alert
 
 ALERTNAME = "monitoring-receiver-test"
 _EPISODE = "0" * 32
@@ -19,7 +19,7 @@ def sample_messages(receiver: Receiver, *, now: datetime, external_url: str) -> 
     """A firing message and, where the receiver wants to know of ends, the resolved one."""
     labels = {"alertname": ALERTNAME, "severity": "info", "service": "example", "route": "/example"}
     annotations = {"summary": "this is a test of the receiver; nothing is wrong"}
-    link = f"{external_url}/monitoring/alerts/{_EPISODE}/history" if external_url else ""
+    link = alert_link(external_url, _EPISODE)
     firing = firing_alert(labels, annotations, now - timedelta(minutes=5), link)
     found = EventsFound(count=3, level="error", exception_type="ValueError", message="an example")
     context = AlertContext(

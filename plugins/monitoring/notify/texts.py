@@ -20,14 +20,20 @@ from monitoring.notify.difference import FLAPPING
 from monitoring.notify.evidence import ContainerFound, EventsFound, Evidence, RouteFound
 from monitoring.notify.payload import RETRACTED, AlertPayload, parse_time
 from monitoring.notify.phrases import PHRASES, Phrases
+from monitoring.notify.text_forms import (
+    Line,
+    Section,
+    as_html,
+    as_markdown,
+    as_plain,
+    escape_markdown,
+)
 
 #: Alerts that a text tells one by one.
 _MOST_ALERTS = 20
 _LONGEST_SUBJECT = 160
 _LONGEST_LINE = 500
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]+")
-#: What Markdown's dialects give a meaning to.
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-!|~&])")
 
 
 @dataclass(frozen=True)
@@ -40,23 +46,14 @@ class Text:
     html: str
     secrets: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True)
-class _Line:
-    """``name`` and text; with ``url``, the text is a link's; without a name, a remark."""
-
-    name: str
-    text: str
-    url: bool = False
-
-
-@dataclass(frozen=True)
-class _Section:
-    """What is said of one alert."""
-
-    heading: str
-    lines: tuple[_Line, ...]
-    evidence: tuple[str, ...]
+    def for_templates(self) -> dict[str, str]:
+        """What templates see of it, by name."""
+        return {
+            "subject": self.subject,
+            "text": self.plain,
+            "markdown": self.markdown,
+            "html": self.html,
+        }
 
 
 def render(receiver: Receiver, message: Message, *, links: bool = True) -> Text:
@@ -78,16 +75,22 @@ def render(receiver: Receiver, message: Message, *, links: bool = True) -> Text:
     more = words.more.format(number=hidden) if hidden else ""
     return Text(
         subject=_subject(words, message, alerts),
-        plain="\n\n".join(_some([lead, *(_plain(words, one) for one in sections), more])) + "\n",
+        plain="\n\n".join(_some([lead, *(as_plain(words, one) for one in sections), more])) + "\n",
         markdown="\n\n".join(
-            _some([_escape(lead), *(_markdown(words, one) for one in sections), _escape(more)])
+            _some(
+                [
+                    escape_markdown(lead),
+                    *(as_markdown(words, one) for one in sections),
+                    escape_markdown(more),
+                ]
+            )
         )
         + "\n",
         html="\n".join(
             _some(
                 [
                     lead and f"<p>{html.escape(lead)}</p>",
-                    *(_html(words, one) for one in sections),
+                    *(as_html(words, one) for one in sections),
                     more and f"<p>{html.escape(more)}</p>",
                 ]
             )
@@ -143,21 +146,21 @@ def _labels(words: Phrases, labels: Mapping[str, str]) -> str:
 
 def _section(
     words: Phrases, alert: AlertPayload, context: AlertContext | None, callback: Callback | None
-) -> _Section:
+) -> Section:
     known = context or AlertContext()
     status = words.firing if alert["status"] == "firing" else words.resolved
-    lines = [_Line(name, _line(text)) for name, text in _facts(words, alert, known) if text]
+    lines = [Line(name, _line(text)) for name, text in _facts(words, alert, known) if text]
     if RETRACTED in alert["annotations"]:
-        lines.insert(0, _Line("", words.retracted))
+        lines.insert(0, Line("", words.retracted))
     elif FLAPPING in alert["annotations"]:
-        lines.insert(0, _Line("", words.flapping))
+        lines.insert(0, Line("", words.flapping))
     links = (
         (words.page, alert["generatorURL"]),
         (words.runbook, alert["annotations"].get("runbook", "")),
         (words.acknowledge, callback.url if callback else ""),
     )
-    lines += [_Line(name, _line(url), url=_is_link(url)) for name, url in links if url]
-    return _Section(
+    lines += [Line(name, _line(url), url=_is_link(url)) for name, url in links if url]
+    return Section(
         heading=_line(f"[{status}] {_heading(words, alert)}"),
         lines=tuple(lines),
         evidence=tuple(_line(_evidence(words, one)) for one in known.evidence),
@@ -247,45 +250,3 @@ def _line(text: str, longest: int = _LONGEST_LINE) -> str:
     """One line of at most so many characters."""
     line = " ".join(_CONTROL.sub(" ", text).split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
-
-
-# --- forms --------------------------------------------------------------------------------------
-
-
-def _plain(words: Phrases, section: _Section) -> str:
-    lines = [section.heading]
-    for one in section.lines:
-        lines.append(f"  {one.name}{words.colon if one.name else ''}{one.text}")
-    if section.evidence:
-        lines.append(f"  {words.evidence}{words.colon.rstrip()}")
-        lines += [f"    - {one}" for one in section.evidence]
-    return "\n".join(lines)
-
-
-def _markdown(words: Phrases, section: _Section) -> str:
-    lines = [f"**{_escape(section.heading)}**", ""]
-    for one in section.lines:
-        text = f"<{one.text}>" if one.url else _escape(one.text)
-        lines.append(f"- {_escape(one.name)}{words.colon if one.name else ''}{text}")
-    if section.evidence:
-        lines.append(f"- {words.evidence}{words.colon.rstrip()}")
-        lines += [f"    - {_escape(one)}" for one in section.evidence]
-    return "\n".join(lines)
-
-
-def _escape(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", text)
-
-
-def _html(words: Phrases, section: _Section) -> str:
-    rows = []
-    for one in section.lines:
-        text = html.escape(one.text)
-        if one.url:
-            text = f'<a href="{text}">{text}</a>'
-        name = f"<b>{html.escape(one.name)}</b>{words.colon}" if one.name else ""
-        rows.append(f"<li>{name}{text}</li>")
-    if section.evidence:
-        found = "".join(f"<li>{html.escape(one)}</li>" for one in section.evidence)
-        rows.append(f"<li><b>{words.evidence}</b>{words.colon.rstrip()}<ul>{found}</ul></li>")
-    return f"<p><b>{html.escape(section.heading)}</b></p>\n<ul>{''.join(rows)}</ul>"

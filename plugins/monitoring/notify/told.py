@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from monitoring.notify.payload import (
     RETRACTED,
     AlertPayload,
     Status,
+    alert_link,
     firing_alert,
     format_time,
     parse_time,
@@ -38,7 +39,7 @@ class Told:
         besides: Mapping[str, str] = MappingProxyType({}),
     ) -> Told:
         """That ``episode`` fires; ``besides`` are more annotations."""
-        link = f"{external_url}/monitoring/alerts/{episode.id}/history" if external_url else ""
+        link = alert_link(external_url, episode.id)
         annotations = {**episode.annotations, **besides}
         alert = firing_alert(episode.labels, annotations, episode.fired_at, link)
         return cls("firing", episode.id, alert, at)
@@ -78,3 +79,11 @@ class Told:
     def resolved(self, at: datetime, *, retracted: bool = False) -> Told:
         alert = resolved_alert(self.alert, at, retracted=retracted)
         return replace(self, status="resolved", alert=alert)
+
+
+def payloads_of(told: Iterable[Told]) -> tuple[AlertPayload, ...]:
+    """As a message lists them: what fires first, then by time."""
+    alerts = [one.alert for one in told]
+    return tuple(
+        sorted(alerts, key=lambda one: (one["status"], one["startsAt"], one["fingerprint"]))
+    )

@@ -55,6 +55,8 @@ class WebhookOptions(HttpOptions):
 class Webhook:
     """A channel to one web hook."""
 
+    options_model = WebhookOptions
+
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._options = parse_options(receiver, WebhookOptions)

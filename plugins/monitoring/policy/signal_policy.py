@@ -24,7 +24,7 @@ from monitoring.policy.definition import (
     at_least_a_minute,
     whole_minutes,
 )
-from monitoring.signals import CATALOGUE, SIGNALS, Aggregate, Catalogue, Family, Signal
+from monitoring.signals import CATALOGUE, EVENT, SIGNALS, Aggregate, Catalogue, Family, Signal
 
 
 class SeriesPolicy(Policy):
@@ -43,6 +43,12 @@ class SeriesPolicy(Policy):
     )
     delay: Duration = Field(
         default=timedelta(0), description="shifts the lookback back, for inputs always late"
+    )
+
+    urgent: bool = Field(
+        default=False,
+        description="an event that the policy counts runs the chain at once, as soon as its minute "
+        "is over; only for signals of events",
     )
 
     _signals: tuple[Signal, ...] = PrivateAttr(default=())
@@ -72,6 +78,11 @@ class SeriesPolicy(Policy):
                         f"{field} names the label {name!r}, which {self._signals[0].name} does not "
                         f"have; it has {', '.join(known)}"
                     )
+        if self.urgent and catalogue is CATALOGUE and self.family is not EVENT:
+            raise ValueError(
+                f"urgent is for signals of events, which are known when they come in, and not for "
+                f"{self._signals[0].name}"
+            )
         if self.by is not None and len(set(self.by)) < len(self.by):
             raise ValueError("by names a label twice")
         return self

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from include.collectors.gateway_exceptions.collector import GatewayExceptions
-from include.collectors.gateway_exceptions.drain import CLAIMED
 from include.collectors.gateway_exceptions.settings import GatewayExceptionsSettings
 from include.reporting import SpoolTransport
+from include.reporting.claims import CLAIMED
 from include.reporting.spool import encode_event
 from tests.collectors.gateway_exceptions.counts import (
     NOW,

@@ -155,7 +155,7 @@ def test_a_userdb_that_fails_leaves_the_events_in_the_spool(
         raise RuntimeError("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(draining, "store_events", fail)
+        patch.setattr("userdb.events.store_events", fail)
         with pytest.raises(RuntimeError):
             drain(spool, store)
     assert drain(spool, store).rows == 1

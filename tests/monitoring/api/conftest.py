@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from monitoring.api.app import create_app
 from monitoring.api.store import get_store
 
 from tests.monitoring.api.logins import nobody
+from tests.monitoring.api.serving import serve
 from userdb.store import Store
 
 SECRET = "of-the-tests"
@@ -27,13 +24,6 @@ def served(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     app.dependency_overrides[get_store] = lambda: sqlite_store
     outer = FastAPI()
     outer.mount("/monitoring", app)
-    server = uvicorn.Server(uvicorn.Config(outer, log_level="warning"))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/monitoring"
-        server.should_exit = True
-        thread.join()
+    with serve(outer) as url:
+        yield f"{url}/monitoring"
     app.dependency_overrides.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -135,8 +136,7 @@ def test_an_expired_and_a_revoked_key_are_refused_with_the_reason(
     for headers in (expiring, revoked):
         assert standalone.get("/api/v1/alerts", headers=headers).status_code == 200
     revoke_key(sqlite_store, "gone", by="test", now=now)
-    while datetime.now(UTC) < until:
-        pass
+    time.sleep(1.1)  # a key that was recognised is good for a second
     for headers, word in ((expiring, "expired"), (revoked, "revoked")):
         response = standalone.get("/api/v1/alerts", headers=headers)
         assert response.status_code == 401

@@ -121,6 +121,23 @@ def test_inhibition_silences_mute_times_repeats_escalation_and_digests_are_playe
     assert failures(tmp_path, GIVEN) == []
 
 
+ACKNOWLEDGED = """
+routing_file: routing.yaml
+tests:
+  - alerts: [{labels: &c {alertname: c, severity: warning}}]
+    acknowledgements: [{time: 5m, labels: *c, until: 50m}]
+    exp_routes:
+      - {time: 1m, receiver: ops, alerts: [{labels: *c}]}
+      - {time: 50m, receiver: ops, alerts: [{labels: *c}]}
+"""
+
+
+def test_what_is_acknowledged_is_not_repeated_until_that_is_taken_back(tmp_path):
+    assert failures(tmp_path, ACKNOWLEDGED) == []
+    (lines,) = failures(tmp_path, ACKNOWLEDGED.replace("until: 50m", "until: 40m"))
+    assert '+      40m ops: {alertname="c", severity="warning"} firing' in lines
+
+
 def test_it_is_what_the_chain_does_with_the_same_alerts(tmp_path, sqlite_store):
     failures(tmp_path, GIVEN)
     cases = read_cases(tmp_path / "cases.yaml")

@@ -213,7 +213,7 @@ def test_only_the_windows_are_read_unless_all_between_is_less():
     assert len(long.reads) == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.sets(st.integers(-4 * 48, 2 * 48), max_size=80), min_size=2, max_size=2),
     st.lists(st.integers(-4 * 48, 2 * 48), max_size=3),

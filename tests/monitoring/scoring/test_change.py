@@ -227,7 +227,7 @@ def test_so_it_does_for_gauges(data, facts):
     assert_same_in_parts(definition, facts, data.draw(cuts(definition)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.sets(st.integers(-DAY, 2 * DAY), max_size=40), min_size=2, max_size=2),
     st.lists(st.integers(-DAY, 2 * DAY), max_size=2),

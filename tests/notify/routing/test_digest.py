@@ -172,3 +172,21 @@ def test_reconciles_at_the_same_time_keep_to_the_limit_together(store):
     go(store, 10)
     told = [one for some in heard(store) for one in some]
     assert sorted(told) == [(name, "firing") for name in "abcdefgh"]
+
+
+def test_what_was_held_back_is_told_at_once_when_the_limit_is_taken_away(store):
+    add_policy(store)
+    for name in "abc":
+        fire(store, name)
+    go(store, 0)
+    free = routing("route: {receiver: ops, group_by: [service], group_interval: 0s}")
+    fire(store, "c", resolved_at=NOW + minutes(1))
+    fire(store, "d", 1)
+    go(store, 1, routes=free, delivered=False)
+    assert kinds(store)[2:] == ["digest"]
+    assert sorted(heard(store)[2]) == [("c", "resolved"), ("d", "firing")]
+    # nothing goes past it either
+    fire(store, "e", 2)
+    assert go(store, 2, routes=free).held == 1
+    go(store, 3, routes=free)
+    assert heard(store)[3:] == [[("e", "firing")]]

@@ -59,3 +59,26 @@ def test_rules_of_time_can_be_edited_without_telling_anything(store):
     run(store, BEFORE)
     slow = routing("route: {receiver: ops, group_wait: 1m, group_interval: 9m}")
     assert run(store, slow, now=NOW + minutes(30)).deliveries == ()
+
+
+ALL = "route: {receiver: ops, group_interval: 0s, repeat_interval: 10m%s}"
+MOVED = ALL % ", routes: [{matchers: ['service=\"b\"'], receiver: lead}]"
+
+
+def test_an_alert_that_goes_another_way_now_is_told_its_end_where_it_was_and_nothing_else(store):
+    add_policy(store)
+    put_alert(store, "a", service="a")
+    put_alert(store, "b", service="b")
+    run(store, routing(ALL % ""), names=NAMES)
+    run(store, routing(MOVED), now=NOW + minutes(1), names=NAMES)
+    assert heard(store, "lead") == [[("b", "firing")]]
+    # a repeat of the group that it was in
+    run(store, routing(MOVED), now=NOW + minutes(10), names=NAMES)
+    assert heard(store)[1:] == [[("a", "firing")]]
+    put_alert(store, "b", service="b", resolved_at=NOW + minutes(11))
+    run(store, routing(MOVED), now=NOW + minutes(11), names=NAMES)
+    assert heard(store)[2:] == [[("b", "resolved"), ("a", "firing")]]
+    put_alert(store, "again", service="b", fired_at=NOW + minutes(12))
+    run(store, routing(MOVED), now=NOW + minutes(12), names=NAMES)
+    assert len(heard(store)) == 3
+    assert heard(store, "lead")[1:] == [[("b", "resolved")], [("b", "firing")]]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from monitoring.alerts.acts import act
+from monitoring.alerts.matchers import Matcher
+from monitoring.alerts.silences import add_silence
+from sqlalchemy import update
 
 from tests.notify.episodes import NOW, add_policy, minutes, put_alert, supersede
 from tests.notify.routing.routes import heard, routing, run
+from userdb.models import Delivery
 
 STEPS = routing(
     """
@@ -148,3 +153,65 @@ route:
     put_alert(store, "a", service="a", fired_at=NOW - minutes(10), resolved_at=NOW + minutes(1))
     go(store, 1, 2, routes=patient)
     assert heard(store, "lead") == [[("b", "firing")]]
+
+
+HELD = routing(
+    """
+receivers: [{name: ops, rate_limit: {messages: 1, per: 1h}}]
+route:
+  receiver: ops
+  group_by: [service]
+  group_interval: 0s
+  escalate: [{after: 15m, receiver: lead}]
+"""
+)
+
+
+def test_what_a_limit_holds_back_is_escalated_no_later(store):
+    add_policy(store)
+    for name in ("first", "held"):
+        put_alert(store, name, service=name)
+    go(store, 0, 14, routes=HELD)
+    assert [len(heard(store, name)) for name in ("ops", "lead")] == [1, 0]
+    go(store, 15, routes=HELD)
+    # the one whose limit it is gets the digest only after an hour
+    assert heard(store, "lead") == [[("first", "firing")], [("held", "firing")]]
+    assert heard(store) == [[("first", "firing")]]
+
+
+def test_what_is_acknowledged_while_a_limit_holds_it_back_is_not_escalated(store):
+    add_policy(store)
+    for number, name in enumerate(("first", "held")):
+        put_alert(store, name, service=name, series_id=number)
+    go(store, 0, routes=HELD)
+    act(store, "held", "acknowledge", at=NOW + minutes(1), author="ann")
+    go(store, 15, routes=HELD)
+    assert heard(store, "lead") == [[("first", "firing")]]
+
+
+@pytest.mark.parametrize("status", ["pending", "dead"])
+def test_a_first_receiver_that_cannot_be_reached_keeps_nobody_from_the_next(store, status):
+    add_policy(store)
+    put_alert(store, "a")
+    go(store, 0)
+    store.write(lambda connection: connection.execute(update(Delivery).values(status=status)))
+    go(store, 15)
+    assert counts(store) == [1, 1, 0]
+
+
+def test_what_was_suppressed_counts_from_when_it_is_told(store):
+    add_policy(store)
+    add_silence(
+        store,
+        [Matcher.parse('service="sim"')],
+        starts_at=NOW - minutes(5),
+        ends_at=NOW + minutes(30),
+        author="ann",
+        comment="deploy",
+        now=NOW - minutes(5),
+    )
+    put_alert(store, "a")
+    go(store, 0, 29, 30, 44)
+    assert counts(store) == [1, 0, 0]
+    go(store, 45)
+    assert counts(store) == [1, 1, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from monitoring.alerts.matchers import Matcher
 from monitoring.alerts.silences import add_silence, expire_silence
 from monitoring.alerts.time_intervals import TimeInterval
@@ -239,3 +240,57 @@ def test_an_alert_that_flaps_in_a_silence_is_told_when_that_ends_and_it_still_fl
     put_alert(store, "b", fired_at=NOW + minutes(9))
     run(store, AT_ONCE, now=NOW + minutes(11))
     assert heard(store) == [[("sim", "firing")]]
+
+
+def test_whoever_was_told_firing_is_told_resolved_also_while_it_is_inhibited(store):
+    two_policies(store)
+    put_severity(store, "w", "warning")
+    inhibited(store)
+    put_severity(store, "c", "critical", fired_at=NOW + minutes(1))
+    put_severity(store, "w", "warning", resolved_at=NOW + minutes(2))
+    told = inhibited(store, now=NOW + minutes(2))
+    assert [one for one in told if one[1] == "warning"] == [
+        (("sim", "firing"), "warning"),
+        (("sim", "resolved"), "warning"),
+    ]
+
+
+BOTH_SIDES = """
+route: {group_interval: 0s}
+inhibit_rules:
+  - source_matchers: ['severity=~"critical|warning"']
+    target_matchers: ['severity=~"warning|info"']
+    equal: [service]
+"""
+
+
+@pytest.mark.parametrize(
+    ("severities", "told"),
+    [
+        # what is on both sides inhibits what is the target's alone, and is inhibited by what is
+        # the source's alone
+        (("critical", "warning"), ["critical"]),
+        (("warning", "info"), ["warning"]),
+        (("critical", "info"), ["critical"]),
+        (("warning", "warning"), ["warning", "warning"]),
+    ],
+)
+def test_an_alert_on_both_sides_inhibits_and_is_inhibited_by_others(store, severities, told):
+    names = sorted({"critical", "warning", "info"})
+    for name in names:
+        add_policy(store, name)
+    for number, severity in enumerate(severities):
+        labels = {"service": "sim", "instance": str(number)}
+        put_severity(store, str(number), severity, labels=labels)
+    run(store, routing(BOTH_SIDES), policies=tuple(names))
+    found = [
+        alert["labels"]["severity"] for row in messages(store) for alert in row.payload["alerts"]
+    ]
+    assert sorted(found) == told
+
+
+def test_a_label_that_is_empty_equals_one_that_is_missing(store):
+    two_policies(store)
+    put_severity(store, "c", "critical", labels={"service": "sim", "zone": ""})
+    put_severity(store, "w", "warning", labels={"service": "sim"})
+    assert [group for _, group in inhibited(store)] == ["critical"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from monitoring.notify.reconcile import reconcile
 from monitoring.notify.routing.tree import Routing
 
-from tests.notify.episodes import NOW, add_policy, minutes, put_alert, supersede
+from tests.notify.episodes import NOW, add_policy, minutes, put_alert, set_watermark, supersede
 from tests.notify.routing.routes import RECEIVERS, heard, messages, routing, run
 
 FIVE = routing("route: {group_interval: 5m, repeat_interval: 30m}")
@@ -164,3 +166,55 @@ def test_what_is_not_known_any_more_is_not_repeated(store):
         [("a", "firing"), ("b", "firing")],
         [("a", "firing")],
     ]
+
+
+def test_who_wants_no_ends_hears_of_none_and_the_rest_is_told_in_time(store):
+    add_policy(store)
+    no_ends = replace(RECEIVERS["ops"], send_resolved=False)
+    put_alert(store, "a", service="a")
+    put_alert(store, "b", service="b")
+
+    def look(at):
+        set_watermark(store, NOW + minutes(at))
+        reconcile(store, [no_ends], now=NOW + minutes(at), routing=FIVE)
+
+    look(0)
+    put_alert(store, "a", service="a", resolved_at=NOW + minutes(10))
+    for at in range(10, 35, 5):
+        look(at)
+    # an end is no message, and moves no time
+    assert [row.created_at - NOW for row in messages(store)] == [minutes(0), minutes(30)]
+    assert heard(store)[1] == [("b", "firing")]
+
+
+def test_the_group_of_one_who_wants_no_ends_is_over_too_and_begins_anew(store):
+    add_policy(store)
+    no_ends = replace(RECEIVERS["ops"], send_resolved=False)
+    patient = routing("route: {group_wait: 2m, group_interval: 5m}")
+    put_alert(store, "a", service="a", fired_at=NOW - minutes(2))
+
+    def look(at):
+        set_watermark(store, NOW + minutes(at))
+        reconcile(store, [no_ends], now=NOW + minutes(at), routing=patient)
+
+    look(0)
+    put_alert(store, "a", service="a", fired_at=NOW - minutes(2), resolved_at=NOW + minutes(1))
+    look(1)
+    put_alert(store, "b", service="b", fired_at=NOW + minutes(2))
+    look(3)
+    assert len(heard(store)) == 1
+    look(4)
+    assert heard(store)[1] == [("b", "firing")]
+
+
+def test_an_alert_that_ended_and_began_again_within_the_interval_is_told_both(store):
+    add_policy(store)
+    put_alert(store, "a", service="a")
+    run(store, FIVE)
+    put_alert(store, "a", service="a", resolved_at=NOW + minutes(1))
+    run(store, FIVE, now=NOW + minutes(1))
+    put_alert(store, "b", service="a", fired_at=NOW + minutes(3))
+    run(store, FIVE, now=NOW + minutes(3))
+    assert len(heard(store)) == 1
+    run(store, FIVE, now=NOW + minutes(5))
+    assert heard(store)[1:] == [[("a", "resolved")], [("a", "firing")]]

@@ -55,6 +55,8 @@ def test_keys_and_groups_are_written_as_alertmanager_does():
     )
     assert web.group(labels).labels == labels
     assert routing("route: {group_by: []}").root.group(labels).key == "{}:{}"
+    # a label that an alert lacks is not in its group's
+    assert routing(TREE).root.group({"alertname": "X"}).key == '{}:{alertname="X"}'
 
 
 def test_children_inherit_what_they_do_not_say():

@@ -2,8 +2,8 @@
 
 A group's clock is event time. It begins with its first message, and news waits until
 group_interval after the last one. What still fires is told again at the first multiple of
-group_interval, counted from the last message, that is at least repeat_interval. When nothing
-fires any more the group is over, and the next alert begins it anew.
+group_interval, counted from the last message, that is at least repeat_interval, unless all of it
+is acknowledged. When nothing fires any more the group is over, and the next alert begins it anew.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from monitoring.notify.difference import Hearing, difference, firing_alerts
+from monitoring.notify.difference import Hearing, difference, listed
 from monitoring.notify.episode import Present
 from monitoring.notify.payload import AlertPayload
-from monitoring.notify.told import Told
+from monitoring.notify.told import Told, payloads_of
 
 _NONE = timedelta(0)
 
@@ -68,9 +68,12 @@ def decide(
     if messages and passed is not None and passed < interval:
         return Decision((), state)
     if not messages and passed is not None and _is_due(passed, interval, repeat):
-        known = {mark: one for mark, one in found.told.items() if one.policy in present.fresh}
-        again = firing_alerts(known, hearing.is_quiet)
-        messages = (again,) if again else ()
+        known = [one for one in found.told.values() if one.policy in present.fresh]
+        again = listed(known, hearing.is_quiet)
+        # what somebody has taken on needs no reminder; it is listed with what does
+        taken_on = () if hearing.repeat_acknowledged else present.acknowledged
+        if any(one.episode not in taken_on for one in again):
+            messages = (payloads_of(again),)
     decided = replace(state, told=found.told)
     if messages:
         decided = replace(decided, flushed_at=reached, sent_at=now)

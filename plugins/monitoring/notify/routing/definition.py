@@ -26,6 +26,8 @@ def _not_empty(value: tuple[T, ...]) -> tuple[T, ...]:
     return value
 
 
+#: ... and so an editor is told.
+_NOT_EMPTY = (AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1}))
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -97,8 +99,8 @@ class InhibitRule(_Part):
     """While an alert fires that the source's matchers match, nobody is told of those that the
     target's do, where both agree in the labels of ``equal``."""
 
-    source_matchers: Annotated[tuple[MatcherField, ...], AfterValidator(_not_empty)]
-    target_matchers: Annotated[tuple[MatcherField, ...], AfterValidator(_not_empty)]
+    source_matchers: Annotated[tuple[MatcherField, ...], *_NOT_EMPTY]
+    target_matchers: Annotated[tuple[MatcherField, ...], *_NOT_EMPTY]
     equal: tuple[str, ...] = ()
 
 
@@ -106,7 +108,7 @@ class NamedIntervals(_Part):
     """What routes name in ``mute_times`` and ``active_times``: holds while any of them does."""
 
     name: Name
-    time_intervals: Annotated[tuple[TimeInterval, ...], AfterValidator(_not_empty)]
+    time_intervals: Annotated[tuple[TimeInterval, ...], *_NOT_EMPTY]
 
 
 class RoutingSpec(_Part):

@@ -7,7 +7,8 @@ for those before it: so a digest never tells something older than what the recei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitoring.notify.payload import AlertPayload, Group
@@ -16,6 +17,8 @@ from monitoring.notify.told import Told
 
 #: The group that digests are told in; what is held back is remembered in its row.
 DIGEST = Group({"digest": "true"})
+#: Messages that are left to a receiver without a limit.
+UNLIMITED = sys.maxsize
 Held = Mapping[str, Told]
 Messages = tuple[tuple[AlertPayload, ...], ...]
 
@@ -58,11 +61,3 @@ def within_limit(
         return decision.messages, kept
     marks = {alert["fingerprint"] for message in decision.messages for alert in message}
     return (), {**kept, **{mark: told[mark] for mark in sorted(marks)}}
-
-
-def digest(held: Iterable[Told]) -> tuple[AlertPayload, ...]:
-    """The alerts of a digest: what fires first, then by time."""
-    alerts = [one.alert for one in held]
-    return tuple(
-        sorted(alerts, key=lambda one: (one["status"], one["startsAt"], one["fingerprint"]))
-    )

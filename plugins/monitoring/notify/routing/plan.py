@@ -5,16 +5,17 @@ The chain and the unit tests of routing decide with this same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitoring.notify.difference import Hearing
 from monitoring.notify.episode import Episode, Present
-from monitoring.notify.payload import Group
+from monitoring.notify.payload import AlertPayload, Group
 from monitoring.notify.routing.decision import Decision, GroupState, decide
 from monitoring.notify.routing.suppression import Suppression
 from monitoring.notify.routing.tree import Audience, Route, Routing
+from monitoring.notify.told import Told
 
 #: A receiver, and its group's stored key.
 Key = tuple[str, str]
@@ -61,41 +62,51 @@ class Target:
         *,
         now: datetime,
         send_resolved: bool = True,
+        repeat_acknowledged: bool = False,
         external_url: str = "",
     ) -> Decision:
         """What the receiver is told of the group now.
 
         Args:
             present: what is true, at least of the group's alerts.
+            send_resolved, repeat_acknowledged: see ``Hearing``.
         """
         route = self.route
+        hearing = replace(
+            self._hearing(suppression),
+            send_resolved=send_resolved,
+            repeat_acknowledged=repeat_acknowledged,
+        )
         return decide(
             state,
             present.only(self.marks | state.told.keys()),
-            self._hearing(suppression, send_resolved),
+            hearing,
             interval=timedelta(0) if route is None else route.interval,
             repeat=None if route is None else route.repeat,
             now=now,
             external_url=external_url,
         )
 
-    def _hearing(self, suppression: Suppression, send_resolved: bool) -> Hearing:
+    def _hearing(self, suppression: Suppression) -> Hearing:
         route, escalated = self.route, self.escalated
         if route is None:
-            return Hearing(
-                may_begin=lambda _: False, is_quiet=lambda _: True, send_resolved=send_resolved
-            )
+            return Hearing(may_begin=lambda _: False, is_quiet=lambda _: True)
 
         def may_begin(episode: Episode) -> bool:
             reached = escalated is None or episode.id in escalated
-            return reached and suppression.may_begin(route, episode)
+            # what was told here may go another way now, by an edit
+            is_ours = episode.fingerprint in self.marks
+            return is_ours and reached and suppression.may_begin(route, episode)
+
+        def is_quiet(alert: AlertPayload) -> bool:
+            is_ours = alert["fingerprint"] in self.marks
+            return not is_ours or suppression.is_quiet(route, alert["labels"])
 
         return Hearing(
             # what is escalated has waited long enough
             wait=route.wait if escalated is None else timedelta(0),
             may_begin=may_begin,
-            is_quiet=lambda labels: suppression.is_quiet(route, labels),
-            send_resolved=send_resolved,
+            is_quiet=is_quiet,
         )
 
 
@@ -108,11 +119,17 @@ class _RouteGroup:
     marks: set[str] = field(default_factory=set)
 
 
-def members(route: Route, group: Group, routing: Routing, present: Present) -> frozenset[str]:
-    """Fingerprints of the alerts that belong to a route's group now."""
+def members(
+    route: Route, group: Group, routing: Routing, present: Present, told: Mapping[str, Told]
+) -> frozenset[str]:
+    """Fingerprints of the alerts that belong to a route's group now.
+
+    Args:
+        told: what was told of the group; it may be about alerts that nobody knows of now.
+    """
     return frozenset(
         mark
-        for mark, labels in _alerts(present)
+        for mark, labels in _alerts(present, [told]).items()
         if route.group(labels) == group
         and any(one.key == route.key for one in routing.root.matching(labels))
     )
@@ -123,17 +140,14 @@ def plan(
     receivers: Sequence[str],
     stored: Mapping[Key, StoredGroup],
     present: Present,
-    acknowledged: Callable[[str], bool],
     *,
     now: datetime,
-) -> Iterator[Target]:
+) -> list[Target]:
     """Every group that may have news for one of ``receivers``, in a fixed order.
 
     Args:
         stored: what is remembered, by receiver and group.
         present: what is true.
-        acknowledged: of an episode's id, whether somebody has acknowledged it. Asked only where
-            it decides.
     """
     found: dict[Key, Target] = {}
     for one in _route_groups(routing, stored, present):
@@ -143,32 +157,31 @@ def plan(
         for each in audience:
             escalated = None
             if each.after is not None:
-                escalated = _escalated(one, each, at_once, stored, present, acknowledged, now)
+                escalated = _escalated(one, each, at_once, stored, present, now)
             target = Target(each.receiver, one.group, one.route, marks, escalated)
             found[target.key] = target
     for key, kept in stored.items():
         if key not in found and _fires(kept.state):
             found[key] = Target(key[0], kept.group, None, frozenset())
-    return iter([found[key] for key in sorted(found)])
+    return [found[key] for key in sorted(found)]
 
 
-def _alerts(present: Present) -> Iterator[tuple[str, Labels]]:
-    """Fingerprint and labels of what fires, and of what ended lately."""
-    for mark, one in present.firing.items():
-        yield mark, one.labels
+def _alerts(present: Present, told: Iterable[Mapping[str, Told]]) -> dict[str, Labels]:
+    """Fingerprint and labels of what fires, of what ended lately, and of what was told firing."""
+    found: dict[str, Labels] = {mark: one.labels for mark, one in present.firing.items()}
     for mark, some in present.ended.items():
-        if mark not in present.firing:
-            yield mark, some[0].labels
+        found.setdefault(mark, some[0].labels)
+    for known in told:
+        for mark, one in known.items():
+            if one.status == "firing":
+                found.setdefault(mark, one.alert["labels"])
+    return found
 
 
 def _route_groups(
     routing: Routing, stored: Mapping[Key, StoredGroup], present: Present
 ) -> Collection[_RouteGroup]:
-    alerts = dict(_alerts(present))
-    for kept in stored.values():
-        for mark, told in kept.state.told.items():
-            if told.status == "firing":
-                alerts.setdefault(mark, told.alert["labels"])
+    alerts = _alerts(present, [kept.state.told for kept in stored.values()])
     found: dict[str, _RouteGroup] = {}
     for mark, labels in alerts.items():
         for route in routing.root.matching(labels):
@@ -187,11 +200,14 @@ def _escalated(
     at_once: Sequence[str],
     stored: Mapping[Key, StoredGroup],
     present: Present,
-    acknowledged: Callable[[str], bool],
     now: datetime,
 ) -> frozenset[str]:
-    """The episodes that were told to the first receivers ``step.after`` ago or longer, and that
-    nobody has acknowledged. Where there is no first receiver they count from when they fired."""
+    """The episodes that it was decided to tell to the first receivers ``step.after`` ago or longer,
+    and that nobody has acknowledged. Where there is no first receiver they count from when they
+    fired.
+
+    It makes no difference whether a message arrived, or is held back by a limit: a receiver that
+    hears nothing must not keep the next from hearing."""
     assert step.after is not None
     key = one.group.stored_key
     first = [stored[name, key].state.told for name in at_once if (name, key) in stored]
@@ -204,6 +220,7 @@ def _escalated(
         times = [told[mark].at for told in first if mark in told and told[mark].status == "firing"]
         if not at_once:
             times = [episode.fired_at]
-        if times and now - min(times) >= step.after and not acknowledged(episode.id):
+        is_late = bool(times) and now - min(times) >= step.after
+        if is_late and episode.id not in present.acknowledged:
             due.add(episode.id)
     return frozenset(due)

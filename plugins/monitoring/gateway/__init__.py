@@ -1,0 +1,1 @@
+"""The route table and the registry, as gateways read them."""

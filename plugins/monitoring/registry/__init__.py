@@ -1,0 +1,1 @@
+"""Services and their instances: registration, leases judged when read, health checks, upkeep."""

@@ -1,0 +1,1 @@
+"""The route table: which requests go to which service."""
