@@ -18,7 +18,7 @@ from include.collectors.request_logs.settings import LogSource, RequestLogsSetti
 from include.collectors.request_logs.statements import (
     OTHER,
     TAKEN,
-    of_format,
+    is_timed,
     parse_sql,
     part_sql,
     refused,
@@ -144,7 +144,7 @@ class Parser:
         if not end:
             return None
         self._load(Block(0, data[:end]), self._times_sql)
-        (found,) = self.row(f"SELECT {aggregate} FROM parsed WHERE {of_format(self._format)}")
+        (found,) = self.row(f"SELECT {aggregate} FROM parsed WHERE {is_timed(self._format)}")
         return None if found is None else int(found)
 
     def requests(self, block: Block) -> Requests:
@@ -217,10 +217,11 @@ class Parser:
     def _span(self) -> tuple[int, int, int | None, int | None, int | None]:
         """Of the block: requests; other lines of the format; time of the first of both; earliest
         time; of the last."""
+        timed = is_timed(self._format)
         lines, other, first, earliest, last = self.row(
             f"SELECT count(*) FILTER ({TAKEN}), count(*) FILTER ({OTHER}), "
-            "arg_min(at_us, byte_offset), min(at_us), arg_max(at_us, byte_offset) "
-            f"FROM parsed WHERE {of_format(self._format)}"
+            f"arg_min(at_us, byte_offset) FILTER ({timed}), min(at_us) FILTER ({timed}), "
+            f"arg_max(at_us, byte_offset) FILTER ({timed}) FROM parsed"
         )
         return lines, other, first, earliest, last
 
@@ -260,7 +261,7 @@ class Parser:
                    left(replace(rtrim(bad.line, chr(10) || chr(13)), chr(0), '\ufffd'), 200) AS text
             FROM (SELECT * FROM parsed WHERE {refused(self._format)}) bad
             ASOF LEFT JOIN (
-                SELECT byte_offset, at_us FROM parsed WHERE {of_format(self._format)}
+                SELECT byte_offset, at_us FROM parsed WHERE {is_timed(self._format)}
             ) good
                 ON bad.byte_offset >= good.byte_offset
             WHERE {before is None} OR coalesce(good.at_us, {default}) {told}

@@ -43,9 +43,12 @@ def refused(log_format: LogFormat) -> str:
     return "why IS NOT NULL" if log_format.other is None else f"why <> '{_OTHER}'"
 
 
-def of_format(log_format: LogFormat) -> str:
-    """The condition of lines that have a time: requests, and lines that tell of none."""
-    return TAKEN if log_format.other is None else f"({TAKEN} OR {OTHER})"
+def is_timed(log_format: LogFormat) -> str:
+    """The condition of lines that have a time: requests, and lines that tell of none but have."""
+    if log_format.other is None:
+        return TAKEN
+    timed = f"at_us BETWEEN {_EARLIEST_US} AND {_LATEST_US}"
+    return f"({TAKEN} OR ({OTHER} AND {timed}))"
 
 
 def parse_sql(log_format: LogFormat, source: LogSource) -> str:
@@ -118,9 +121,9 @@ def _why(log_format: LogFormat) -> str:
     return f"""CASE
         WHEN trim(line, chr(10) || chr(13) || ' ') = '' THEN 'is empty'
         WHEN refused THEN {quoted(log_format.refusal)}
+        WHEN other THEN '{_OTHER}'
         WHEN at_us IS NULL THEN 'has no time'
         WHEN at_us NOT BETWEEN {_EARLIEST_US} AND {_LATEST_US} THEN 'has a time out of range'
-        WHEN other THEN '{_OTHER}'
         WHEN {no_status} THEN 'has no status'
         WHEN status NOT BETWEEN 0 AND 999 THEN 'has a status out of range'
         END"""

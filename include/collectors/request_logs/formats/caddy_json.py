@@ -41,5 +41,5 @@ CADDY_JSON = LogFormat(
     },
     refusal="is not JSON",
     other=f"{_RECORD.value('level')} IS NOT NULL AND {_RECORD.value('method')} IS NULL "
-    f"AND {_RECORD.value('status')} IS NULL",
+    f"AND {_RECORD.value('status')} IS NULL AND {_FIELDS['occurred_at']} IS NOT NULL",
 )

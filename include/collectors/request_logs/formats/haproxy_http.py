@@ -13,6 +13,7 @@ from include.collectors.request_logs.formats.base import LogFormat
 from include.collectors.request_logs.formats.haproxy_state import (
     CLIENT,
     COUNTERS,
+    OTHER,
     state_verdicts,
 )
 from include.collectors.request_logs.formats.standard_fields import standard_fields
@@ -27,6 +28,7 @@ _RECORD = TextRecord(
     # captured headers; a long request is cut, and has no quote at its end
     + r'(?: \{[^}]*\}){0,2} "([^"\n]*)(?:"|\s*$)',
     ("client", "time", "service", "instance", "duration_ms", "status", "bytes", "state", "request"),
+    OTHER,
 )
 _STATE = _RECORD.value("state")
 _FIELDS = standard_fields(_RECORD)
@@ -45,4 +47,5 @@ HAPROXY_HTTP = LogFormat(
     refusal="is not a line of HAProxy's httplog",
     verdicts=state_verdicts(_STATE, _STATUS),
     status_name="status_code",
+    other=f"{_STATE} IS NULL",
 )

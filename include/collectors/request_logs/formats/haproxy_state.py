@@ -15,6 +15,12 @@ from include.collectors.request_logs.formats.base import Verdict
 CLIENT = r"(?:^\x00*|\s)(\S+):\d+ \[([^\]]+)\] \S+ ([^\s/]+)/(\S+)"
 #: Connections of the process, frontend, backend and server, retries; places in both queues.
 COUNTERS = r" \d+/\d+/\d+/\d+/\+?\d+ \d+/\d+"
+#: What HAProxy logs beside requests: starting, health checks, handshakes that failed.
+OTHER = (
+    r"(?:^\x00*|: )(?:Proxy \S+ (?:started|stopped)|(?:Backup )?[Ss]erver \S+/\S+ (?:is|was) "
+    r"|(?:backend|proxy) \S+ has no server available|Health check for |Stopping |Pausing "
+    r"|\S+:\d+ \[[^\]]+\] \S+: (?:SSL handshake|Connection|Timeout))"
+)
 
 
 def state_verdicts(state: str, status: str | None) -> tuple[Verdict, ...]:

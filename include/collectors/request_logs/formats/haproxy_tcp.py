@@ -10,6 +10,7 @@ from include.collectors.request_logs.formats.base import LogFormat
 from include.collectors.request_logs.formats.haproxy_state import (
     CLIENT,
     COUNTERS,
+    OTHER,
     state_verdicts,
 )
 from include.collectors.request_logs.formats.standard_fields import standard_fields
@@ -19,6 +20,7 @@ from include.collectors.request_logs.formats.times import local_time
 _RECORD = TextRecord(
     CLIENT + r" (?:-?\d+/){2}(\+?-?\d+) (?:\+\d+|(\d+)) ([A-Za-z-]{2})" + COUNTERS + r"\s*$",
     ("client", "time", "service", "instance", "duration_ms", "bytes", "state"),
+    OTHER,
 )
 _STATE = _RECORD.value("state")
 _FIELDS = standard_fields(_RECORD)
@@ -34,4 +36,5 @@ HAPROXY_TCP = LogFormat(
     },
     refusal="is not a line of HAProxy's tcplog",
     verdicts=state_verdicts(_STATE, None),
+    other=f"{_STATE} IS NULL",
 )

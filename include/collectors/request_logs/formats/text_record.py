@@ -14,17 +14,23 @@ class TextRecord:
     Args:
         pattern: in RE2 syntax, which takes linear time whatever the line.
         names: of the groups, in their order; unique.
+        other: pattern of lines that are of the format too; all of their values are null.
     """
 
-    def __init__(self, pattern: str, names: Sequence[str]) -> None:
+    def __init__(self, pattern: str, names: Sequence[str], other: str | None = None) -> None:
         self.names = frozenset(names)
-        literal = "'" + pattern.replace("'", "''") + "'"
         fields = ", ".join(f"'{name}'" for name in names)
-        self.record = f"""CASE WHEN regexp_matches(line, {literal})
-                    THEN regexp_extract(line, {literal}, [{fields}]) END"""
+        is_other = "" if other is None else f" OR regexp_matches(line, {_literal(other)})"
+        # where it doesn't match, all groups are empty
+        self.record = f"""CASE WHEN regexp_matches(line, {_literal(pattern)}){is_other}
+                    THEN regexp_extract(line, {_literal(pattern)}, [{fields}]) END"""
 
     def value(self, name: str) -> str:
         """An expression over ``record``: text; null where it is empty or "-"."""
         if name not in self.names:
             raise KeyError(name)
         return f"nullif(nullif(record.{name}, '-'), '')"
+
+
+def _literal(pattern: str) -> str:
+    return "'" + pattern.replace("'", "''") + "'"

@@ -12,7 +12,9 @@ from include.collectors.request_logs.formats.standard_fields import standard_fie
 
 _RECORD = JsonRecord(
     {
-        "time": ("StartUTC", "StartLocal"),
+        # the last is of its own log, and of requests whose start is not kept
+        "time": ("StartUTC", "StartLocal", "time"),
+        "level": ("level",),
         "client": ("ClientHost",),
         "method": ("RequestMethod",),
         "host": ("RequestHost", "RequestAddr"),
@@ -29,10 +31,14 @@ _RECORD = JsonRecord(
     }
 )
 
+_FIELDS = standard_fields(_RECORD)
+
 TRAEFIK_JSON = LogFormat(
     name="traefik_json",
     record=_RECORD.record,
-    fields=standard_fields(_RECORD),
+    fields=_FIELDS,
     refusal="is not JSON",
     status_name="DownstreamStatus",
+    other=f"{_RECORD.value('level')} IS NOT NULL AND {_RECORD.value('method')} IS NULL "
+    f"AND {_RECORD.value('status')} IS NULL AND {_FIELDS['occurred_at']} IS NOT NULL",
 )
