@@ -10,6 +10,7 @@ request that timed out is known by its status alone. ``nginx_json`` tells all of
 from __future__ import annotations
 
 from include.collectors.request_logs.formats.base import LogFormat
+from include.collectors.request_logs.formats.request_line import method
 from include.collectors.request_logs.formats.standard_fields import standard_fields
 from include.collectors.request_logs.formats.text_record import QUOTED, TextRecord
 from include.collectors.request_logs.formats.times import clf_time
@@ -28,7 +29,17 @@ _RECORD = TextRecord(
 NGINX_COMBINED = LogFormat(
     name="nginx_combined",
     record=_RECORD.record,
-    fields={**standard_fields(_RECORD), "occurred_at": clf_time(_RECORD.value("time"))},
+    fields={
+        **standard_fields(_RECORD),
+        "occurred_at": clf_time(_RECORD.value("time")),
+        # what is empty, or "-", becomes null later: to look for it here would cost
+        "client": "record.client",
+        "user": "record.user",
+        "user_agent": "record.user_agent",
+        "status": "try_cast(record.status AS INTEGER)",
+        "bytes_sent": "try_cast(record.bytes AS BIGINT)",
+        "method": method("record.request"),
+    },
     refusal="is not a line of nginx's combined format",
     open_ended=True,
 )

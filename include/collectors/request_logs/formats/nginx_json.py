@@ -51,6 +51,8 @@ NGINX_JSON = LogFormat(
     record=_RECORD.record,
     fields={
         **standard_fields(_RECORD),
+        # one address, never a list
+        "client": _value("client"),
         # no regular expressions: the request line is a fallback, and targets begin with a slash
         "method": f"coalesce({_value('method')}, split_part({_value('request')}, ' ', 1))",
         "host": _value("host"),
