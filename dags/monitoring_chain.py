@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from typing import Any
 
+import yaml
 from airflow.sdk import (
     DAG,
     Asset,
@@ -26,7 +28,8 @@ DOCS = """
 Each run handles one **window** of event time, `[start, end)` in UTC:
 
 1. **collect** – three collectors, side by side, write what happened in the window into userdb.
-   One that fails leaves its window *unknown*: the others go on, and the run ends as failed.
+   One that fails leaves its window *unknown*: the others go on, and the run ends as failed. Where
+   the settings name nodes to pull, a fourth one, `pull`, reads what these hold.
 2. **analysis.score_policies** – every policy is evaluated at every minute of the window.
 3. **analysis.update_alerts** – alerts open and resolve, in event time.
 4. **analysis.notify** – receivers are told what is true now and was not told before.
@@ -57,6 +60,32 @@ COLLECTORS = {
     "request_logs": [_table("request_log"), _table("request_minute")],
     "container_stats": [_table("container_sample")],
 }
+
+
+def _pulls_nodes() -> bool:
+    """Whether the collectors' settings name nodes to pull.
+
+    Parsing this file must not cost the settings' validation: what is wrong with them is told by
+    the collectors when they run.
+    """
+    try:
+        path = os.environ.get("MONITORING_SOURCES", "").strip()
+        if not path:
+            package = find_spec("include")
+            assert package is not None
+            path = next(iter(package.submodule_search_locations or ())) + "/sources.yaml"
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123  # pathlib is one more import
+            settings = yaml.safe_load(file)
+        return bool(settings["pull"]["nodes"])
+    except Exception:
+        return False
+
+
+if _pulls_nodes():
+    COLLECTORS["pull"] = [
+        _table(name)
+        for name in ("monitor_event", "event_minute", "request_minute", "container_sample")
+    ]
 
 
 def tell_watchdog(context: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from monitoring.alerts.read import list_alerts
+from monitoring.alerts.search import list_alerts
 from rich.markup import escape
 
 from demo.chain_runs import run_window, wait_for_dag

@@ -17,7 +17,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 from monitoring.alerts.acts import act, acts_of, is_acknowledged, successors
 from monitoring.alerts.history import update_alerts
-from monitoring.alerts.read import TransitionRow, alert_history, list_alerts
+from monitoring.alerts.read import TransitionRow, alert_history
+from monitoring.alerts.search import list_alerts
 from monitoring.evaluation import score_policies
 from monitoring.facts import UserdbFacts
 from monitoring.policy.loader import load_policies

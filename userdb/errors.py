@@ -14,6 +14,7 @@ MonitoringError                     something is wrong; the text says what, wher
 ├── PreconditionError               it was changed by somebody else in the meantime
 ├── AccessError                     a key or its rights don't allow it
 ├── AlertError                      an alert about which that can't be done
+│   ├── UnknownAlertError           ... as there is none, nor a silence (a NotFoundError too)
 │   └── TokenError                  ... as the token out of a message allows nothing
 ├── CollectionError                 a source could not be read
 └── DeliveryError                   a receiver did not take a message; ``permanent`` says if ever
@@ -71,6 +72,11 @@ class InvalidRequestError(MonitoringError, ValueError):
         super().__init__(message)
         self.errors = tuple(errors)
 
+    @classmethod
+    def of(cls, field: str, message: str) -> InvalidRequestError:
+        """What is wrong with one field."""
+        return cls(message, errors=[{"field": field, "message": message}])
+
 
 class NotFoundError(MonitoringError):
     """What was asked for isn't there."""
@@ -97,6 +103,10 @@ class AccessError(MonitoringError):
 
 class AlertError(MonitoringError):
     """There is no such alert, or what was asked can't be done about it."""
+
+
+class UnknownAlertError(AlertError, NotFoundError):
+    """There is no such alert, or no such silence."""
 
 
 class TokenError(AlertError):

@@ -3,12 +3,16 @@
 Coverage. A minute is covered for a collector when, for some attempt at it, every source that the
 attempt named has been collected successfully for that minute, by that attempt or another. So a
 failed attempt never takes coverage away, and the order of attempts doesn't matter.
+
+What nodes pushed, and what was pulled from them, has collectors of its own in the ledger. A minute
+is covered for a family when one of the family's collectors covers it, and so does every other that
+made an attempt at it: who measures here and pulls from nodes knows a minute only by both.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,11 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, insert, select
 
-from userdb.models import Collection, Dirty, PolicyState
+from userdb.models import Collection, Dirty, MinuteChange, PolicyState
 from userdb.times import from_minute, to_minute
 
 #: Rejected inputs kept as samples per source and collection.
 MAX_SAMPLES = 10
+#: The collectors that a family's coverage is made of: its own, and what nodes pushed or were asked.
+FAMILY_COLLECTORS: Mapping[str, tuple[str, ...]] = {
+    "event": ("gateway_exceptions", "pull.event"),
+    "request": ("request_logs", "push.request", "pull.request"),
+    "container": ("container_stats", "push.container", "pull.container"),
+}
+#: Families whose changed minutes are kept in order, for who pulls them. Events are read by their
+#: ids: they never change.
+_FED = frozenset({"request", "container"})
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,7 @@ class CollectionReport:
 class _Entry:
     """A row of the ledger, in minutes counted from the first one that is asked for."""
 
+    collector: str
     attempt: str
     source: str
     ok: bool
@@ -94,10 +108,13 @@ def record(
     if not report.sources:
         return
     first, stop = to_minute(report.start), to_minute(report.end)
-    earlier = _entries(connection, report.collector, first, stop)
+    collectors = FAMILY_COLLECTORS.get(family, ())
+    if report.collector not in collectors:
+        collectors = (report.collector,)
+    earlier = _entries(connection, collectors, first, stop)
     window = slice(0, stop - first)
     added = [
-        _Entry(report.attempt, source.source, source.status == "ok", window)
+        _Entry(report.collector, report.attempt, source.source, source.status == "ok", window)
         for source in report.sources
     ]
     connection.execute(
@@ -126,11 +143,12 @@ def record(
             for source in report.sources
         ],
     )
-    before = _coverage(earlier, stop - first)
-    changed = before != _coverage(earlier + added, stop - first)
+    size = stop - first
+    changed = _family_coverage(earlier, size) != _family_coverage(earlier + added, size)
     # Attempts that run at once don't see each other, and may cover a minute only together: so
     # the first success of a source counts as a change where the minute isn't covered yet.
-    known = _collected(earlier, stop - first)
+    own = [entry for entry in earlier if entry.collector == report.collector]
+    before, known = _coverage(own, size), _collected(own, size)
     for source in report.sources:
         if source.status == "ok":
             changed |= ~before & ~known.get(source.source, np.zeros_like(before))
@@ -143,15 +161,42 @@ def covered_minutes(
     """Whether each minute of [first, stop) is covered for ``collector``; shape (stop - first,)."""
     if stop <= first:
         return np.zeros(0, dtype=np.bool_)
-    return _coverage(_entries(connection, collector, first, stop), stop - first)
+    return _coverage(_entries(connection, (collector,), first, stop), stop - first)
 
 
-def _entries(connection: Connection, collector: str, first: int, stop: int) -> list[_Entry]:
+def family_covered(connection: Connection, family: str, first: int, stop: int) -> NDArray[np.bool_]:
+    """Whether each minute of [first, stop) is covered for ``family``; shape (stop - first,)."""
+    if stop <= first:
+        return np.zeros(0, dtype=np.bool_)
+    entries = _entries(connection, FAMILY_COLLECTORS[family], first, stop)
+    return _family_coverage(entries, stop - first)
+
+
+def collected_minutes(
+    connection: Connection, collector: str, first: int, stop: int
+) -> dict[str, NDArray[np.bool_]]:
+    """For each source of ``collector`` whether it was ever collected, by minute of [first, stop).
+
+    Shape (stop - first,) each.
+    """
+    return _collected(_entries(connection, (collector,), first, stop), stop - first)
+
+
+def _entries(
+    connection: Connection, collectors: Sequence[str], first: int, stop: int
+) -> list[_Entry]:
     table = Collection
     rows = connection.execute(
-        select(table.attempt, table.source, table.status, table.window_start, table.window_end)
+        select(
+            table.collector,
+            table.attempt,
+            table.source,
+            table.status,
+            table.window_start,
+            table.window_end,
+        )
         .where(
-            table.collector == collector,
+            table.collector.in_(collectors),
             table.window_end > from_minute(first),
             table.window_start < from_minute(stop),
         )
@@ -159,6 +204,7 @@ def _entries(connection: Connection, collector: str, first: int, stop: int) -> l
     )
     return [
         _Entry(
+            row.collector,
             row.attempt,
             row.source,
             row.status == "ok",
@@ -192,6 +238,22 @@ def _coverage(entries: Iterable[_Entry], size: int) -> NDArray[np.bool_]:
     return covered
 
 
+def _family_coverage(entries: Iterable[_Entry], size: int) -> NDArray[np.bool_]:
+    by_collector: dict[str, list[_Entry]] = {}
+    for entry in entries:
+        by_collector.setdefault(entry.collector, []).append(entry)
+    covered = np.zeros(size, dtype=np.bool_)
+    missed = np.zeros(size, dtype=np.bool_)
+    for rows in by_collector.values():
+        own = _coverage(rows, size)
+        attempted = np.zeros(size, dtype=np.bool_)
+        for entry in rows:
+            attempted[entry.within] = True
+        covered |= own
+        missed |= attempted & ~own
+    return covered & ~missed
+
+
 def _storable(text: str) -> str:
     """``text`` with what is no Unicode (undecodable bytes of a log line) written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -209,13 +271,26 @@ def spans(minutes: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def mark_dirty(connection: Connection, family: str, minutes: Sequence[int]) -> None:
-    """Tell every policy over ``family`` that the facts of these minutes changed.
+    """Tell every policy over ``family``, and who pulls it, that facts of these minutes changed.
 
     Call it in the transaction that changes them.
     """
     changed = spans(minutes)
     if not changed:
         return
+    if family in _FED:
+        connection.execute(
+            insert(MinuteChange),
+            [
+                {
+                    "family": family,
+                    "first_minute": first,
+                    "last_minute": last,
+                    "token": uuid.uuid4().hex[:16],
+                }
+                for first, last in changed
+            ],
+        )
     policies = connection.scalars(
         select(PolicyState.policy).where(PolicyState.family == family)
     ).all()

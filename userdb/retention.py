@@ -19,6 +19,7 @@ from userdb.errors import ConfigError
 from userdb.models import (
     ContainerSample,
     EventMinute,
+    MinuteChange,
     MonitorEvent,
     RequestLog,
     RequestMinute,
@@ -110,6 +111,13 @@ def purge(
             deleted[name] += count
             if count < batch_rows:
                 break
+        family = _PURGED[name].family
+        if family is not None:
+            forget = partial(
+                _forget_changes, family=family, before=to_minute(before), batch_rows=batch_rows
+            )
+            while store.write(forget) == batch_rows:
+                pass
     return deleted
 
 
@@ -117,6 +125,18 @@ def _purge_batch(connection: Connection, purged: _Purged, before: datetime, batc
     if purged.family is not None:
         _raise_floor(connection, purged.family, to_minute(before))
     return _delete_batch(connection, purged.model, purged.before(before), batch_rows)
+
+
+def _forget_changes(connection: Connection, *, family: str, before: int, batch_rows: int) -> int:
+    """Delete what says that minutes changed which were purged."""
+    # the newest stays: SQLite would give its id to the next one, which nobody would read
+    newest = connection.scalar(select(func.max(MinuteChange.id))) or 0
+    condition = and_(
+        MinuteChange.family == family,
+        MinuteChange.last_minute < before,
+        MinuteChange.id < newest,
+    )
+    return _delete_batch(connection, MinuteChange, condition, batch_rows)
 
 
 def _raise_floor(connection: Connection, family: str, minute: int) -> None:

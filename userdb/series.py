@@ -66,6 +66,16 @@ def _ids(connection: Connection, family: str, marks: Sequence[str]) -> dict[str,
     return found
 
 
+def lock_series(connection: Connection, ids: Iterable[int]) -> None:
+    """Make who writes samples of the same series wait. SQLite's transaction is a lock already."""
+    wanted = sorted(set(ids))
+    if connection.dialect.name == "sqlite" or not wanted:
+        return
+    connection.execute(
+        select(Series.id).where(Series.id.in_(wanted)).order_by(Series.id).with_for_update()
+    ).all()
+
+
 def touch_series(connection: Connection, spans: Mapping[int, tuple[int, int]]) -> None:
     """Widen the known life of series: id → (first minute, last minute) with a sample."""
     if not spans:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from include.collectors.container_stats.settings import ContainerStatsSettings
 from include.collectors.gateway_exceptions.settings import GatewayExceptionsSettings
+from include.collectors.nodes.settings import PushSettings
+from include.collectors.pull.settings import PullSettings
 from include.collectors.request_logs.settings import RequestLogsSettings
 from userdb.errors import ConfigError
 
@@ -22,13 +24,15 @@ _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^
 
 
 class Settings(BaseModel):
-    """sources.yaml: a section a collector."""
+    """sources.yaml: a section a collector, and one for nodes that push."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     gateway_exceptions: GatewayExceptionsSettings = Field(default_factory=GatewayExceptionsSettings)
     request_logs: RequestLogsSettings = Field(default_factory=RequestLogsSettings)
     container_stats: ContainerStatsSettings = Field(default_factory=ContainerStatsSettings)
+    pull: PullSettings = Field(default_factory=PullSettings)
+    push: PushSettings = Field(default_factory=PushSettings)
 
     def section(self, name: str) -> BaseModel | None:
         """The section of the collector ``name``; None for one that has no settings."""

@@ -23,6 +23,7 @@ _BUILT_IN = {
     "gateway_exceptions": "include.collectors.gateway_exceptions.collector",
     "request_logs": "include.collectors.request_logs.collector",
     "container_stats": "include.collectors.container_stats.collector",
+    "pull": "include.collectors.pull.collector",
 }
 _factories: dict[str, Factory] = {}
 

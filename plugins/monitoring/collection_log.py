@@ -15,8 +15,9 @@ STATUSES = ("ok", "failed", "unavailable")
 
 @dataclass(frozen=True)
 class CollectionRow:
-    """One source of one attempt to collect a window."""
+    """One source of one attempt to collect a window; a later one has a greater ``id``."""
 
+    id: int
     attempt: str
     collector: str
     source: str
@@ -34,6 +35,7 @@ class CollectionRow:
 
 
 _COLLECTION: Select[*tuple[Any, ...]] = select(
+    Collection.id,
     Collection.attempt,
     Collection.collector,
     Collection.source,
@@ -58,9 +60,14 @@ def list_collections(
     status: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    before: int | None = None,
     limit: int | None = 500,
 ) -> list[CollectionRow]:
-    """Attempts whose window overlaps [since, until), newest first, a row a source."""
+    """Attempts whose window overlaps [since, until), newest first, a row a source.
+
+    Args:
+        before: only rows with a lower id.
+    """
     query = _COLLECTION
     if collector is not None:
         query = query.where(Collection.collector == collector)
@@ -70,5 +77,7 @@ def list_collections(
         query = query.where(Collection.window_end > since)
     if until is not None:
         query = query.where(Collection.window_start < until)
+    if before is not None:
+        query = query.where(Collection.id < before)
     query = query.order_by(Collection.id.desc()).limit(limit)
     return [CollectionRow(**row) for row in connection.execute(query).mappings()]

@@ -27,7 +27,10 @@ def parse_duration(value: Any) -> timedelta:
         return timedelta(0)
     if isinstance(value, str) and text and re.match(_PATTERN, text):
         parts = re.findall(r"(\d+)([wdhms])", text)
-        return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
+        seconds = sum(int(number) * _UNITS[unit] for number, unit in parts)
+        if seconds < timedelta.max.total_seconds():
+            return timedelta(seconds=seconds)
+        raise ValueError(f"{value!r} is too long a duration")
     raise ValueError(f"{value!r} is not a duration; write it as 30s, 10m, 1h30m or 7d")
 
 

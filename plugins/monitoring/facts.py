@@ -14,7 +14,7 @@ from monitoring.scoring.facts import Selection
 from monitoring.scoring.matrix import NEVER, SignalMatrix
 from monitoring.scoring.minutes import FamilyMinutes, lay_out
 from userdb.bulk_read import read_minutes
-from userdb.ledger import covered_minutes
+from userdb.ledger import family_covered
 from userdb.models import Base, Series
 from userdb.read import read_columns
 from userdb.store import Store
@@ -60,7 +60,7 @@ def load_minutes(
         for name in signal.columns
     )
     names = list(dict.fromkeys(name for one in selections for name in one.columns))
-    series = _series(connection, selections, first - memory, stop)
+    series = selected_series(connection, selections, first - memory, stop)
     position = {one.id: at for at, one in enumerate(series)}
     minute, column, rows = _rows(store, connection, table, names, position, first, stop)
     columns, sampled = lay_out(minute, column, rows, gauges, (stop - first, len(series)))
@@ -69,7 +69,7 @@ def load_minutes(
         [one.labels for one in series],
         columns,
         sampled,
-        covered_minutes(connection, family.collector, first - memory, stop),
+        family_covered(connection, family.name, first - memory, stop),
         _last_samples(connection, table, names, position, first, memory),
     )
 
@@ -80,7 +80,7 @@ class _Series:
     labels: dict[str, str]
 
 
-def _series(
+def selected_series(
     connection: Connection, selections: Sequence[Selection], first: int, stop: int
 ) -> list[_Series]:
     """Each series that is selected and that has samples around the range, by labels."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from monitoring.policy.versions import current_policies
 from monitoring.registry.rows import read_services
 from monitoring.window import Window
-from userdb.ledger import covered_minutes, spans
+from userdb.ledger import FAMILY_COLLECTORS, covered_minutes, spans
 from userdb.migrate import current
 from userdb.models import Alert, Collection, Delivery, PolicyState
 from userdb.retention import read_floors
@@ -23,6 +23,8 @@ from userdb.times import from_minute, require_aware, to_minute
 LOOKBACK = timedelta(hours=24)
 #: The newest minutes that nobody has collected yet are not missing: their run may be under way.
 GRACE = timedelta(minutes=15)
+#: Rows of the ledger that are looked through first for a collector's newest success.
+_NEWEST = 1000
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Status:
 def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> Status:
     """The state of ``collectors``, of all policies and of the outbox.
 
+    What nodes push, and what is pulled from them, is a collector too where it was lately.
+
     Raises:
         UserdbUnavailable: userdb can't be reached.
         SchemaError: userdb has no schema, or another one than the code.
@@ -96,7 +100,10 @@ def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> St
             now=now,
             userdb=str(store.url),
             revision=current(store),
-            collectors=tuple(_collector(connection, name, now) for name in collectors),
+            collectors=tuple(
+                _collector(connection, name, now)
+                for name in (*collectors, *_of_nodes(connection, collectors, now))
+            ),
             policies=_policies(connection, firing, now),
             firing=sum(firing.values()),
             pending_deliveries=deliveries.get("pending", 0) + deliveries.get("sending", 0),
@@ -109,6 +116,16 @@ def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> St
                 one.name for one in read_services(connection, now=now) if one.protected
             ),
         )
+
+
+def _of_nodes(connection: Connection, known: Sequence[str], now: datetime) -> Sequence[str]:
+    names = {name for family in FAMILY_COLLECTORS.values() for name in family} - set(known)
+    rows = connection.scalars(
+        select(Collection.collector)
+        .where(Collection.collector.in_(names), Collection.window_end > now - LOOKBACK)
+        .distinct()
+    )
+    return sorted(rows)
 
 
 def _collector(connection: Connection, name: str, now: datetime) -> CollectorStatus:
@@ -138,13 +155,30 @@ def _expected(covered: np.ndarray[tuple[int], np.dtype[np.bool_]], grace_from: i
 
 
 def _last_ok(connection: Connection, name: str) -> Window | None:
+    of_it = Collection.collector == name
+    # as a rule it is among the newest; grouping a year's ledger would take a second
+    floor = connection.scalar(
+        select(Collection.window_end)
+        .where(of_it)
+        .order_by(Collection.window_end.desc())
+        .offset(_NEWEST)
+        .limit(1)
+    )
+    if floor is not None:
+        found = _last_ok_of(connection, of_it & (Collection.window_end >= floor))
+        if found is not None:
+            return found
+    return _last_ok_of(connection, of_it)
+
+
+def _last_ok_of(connection: Connection, which: ColumnElement[bool]) -> Window | None:
     # an attempt is ok when none of its sources is anything else
     attempts = (
         select(
             func.max(Collection.window_start).label("start"),
             func.max(Collection.window_end).label("end"),
         )
-        .where(Collection.collector == name)
+        .where(which)
         .group_by(Collection.attempt)
         .having(func.min(Collection.status) == "ok", func.max(Collection.status) == "ok")
         .order_by(func.max(Collection.window_end).desc(), func.max(Collection.id).desc())

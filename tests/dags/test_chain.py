@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from monitoring.alerts.read import alert_history, list_alerts
+from monitoring.alerts.read import alert_history
+from monitoring.alerts.search import list_alerts
 from monitoring.collection_log import list_collections
 from monitoring.status import read_status
 

@@ -94,6 +94,16 @@ def test_an_incident_seen_from_the_command_line(monitoring: Shell):
     assert alert["state"] == "resolved"
     assert alert["fired_at"] == at(7)
     assert alert["annotations"]["summary"] == "sim: 18 timeouts"
+    for options, number in (
+        (("--as-of", at(0)), 0),
+        (("--as-of", "2999-01-01T00:00:00Z"), 1),
+        (("--matcher", "service=sim", "--matcher", "alertname=timeouts"), 1),
+        (("--matcher", "service!=sim"), 0),
+        (("--unacknowledged",), 1),
+        (("--acknowledged",), 0),
+    ):
+        rows = json.loads(monitoring("alerts", "list", "--format", "json", *options))
+        assert len(rows) == number, options
     table = monitoring("alerts", "list")
     assert alert["id"] in table
     assert "service=sim" in table
@@ -134,6 +144,7 @@ def test_analysing_twice_exports_the_same_text(monitoring: Shell):
         ),
         (["alerts", "show", "nothing"], {}, "no alert nothing"),
         (["alerts", "list", "--from", "yesterday"], {}, "2026-01-31T10:00:00Z"),
+        (["alerts", "list", "--matcher", "service"], {}, "is not a matcher"),
         (["analyse", "--from", "2026-01-01T00:00", "--to", at(0)], {}, "has no time zone"),
         (["analyse", "--from", at(5), "--to", at(0)], {}, "is empty"),
         (["analyse", "--from", at(0), "--to", "2999-01-01T00:00:00Z"], {}, "ends after now"),

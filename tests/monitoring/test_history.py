@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from monitoring.alerts.export import export_document
 from monitoring.alerts.history import update_alerts
-from monitoring.alerts.read import alert_history, list_alerts
+from monitoring.alerts.read import alert_history
+from monitoring.alerts.search import list_alerts
 from monitoring.evaluation import score_policies
 from monitoring.policy.loader import load_policies
 from monitoring.window import Window

@@ -11,10 +11,11 @@ from monitoring.status import read_status
 from monitoring.window import Window
 from sqlalchemy import insert
 
+from tests.monitoring.facts import T0, cover
 from userdb.ledger import CollectionReport, Rejected, SourceReport, record
 from userdb.models import Alert, Delivery, Evaluation, PolicyState, PolicyVersion
 from userdb.store import Store
-from userdb.times import to_minute
+from userdb.times import from_minute, to_minute
 
 NOW = datetime(2026, 3, 1, 12, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -178,3 +179,13 @@ def test_evaluation_is_caught_up_to_where_the_last_run_stopped(store: Store) -> 
     assert catch_up_evaluation(window, store, max_catchup=day).start == window.start - timedelta(
         minutes=30
     )
+
+
+@pytest.mark.parametrize("newest", [1, 2, 1000])
+def test_the_newest_success_is_found_however_far_back_it_lies(sqlite_store, monkeypatch, newest):
+    monkeypatch.setattr("monitoring.status._NEWEST", newest)
+    cover(sqlite_store, T0, T0 + 5)
+    for minute in range(5, 20, 5):
+        cover(sqlite_store, T0 + minute, T0 + minute + 5, status="failed")
+    status = read_status(sqlite_store, now=from_minute(T0 + 20), collectors=["request_logs"])
+    assert status.collectors[0].last_ok == Window.of_minutes(T0, T0 + 5)

@@ -6,6 +6,7 @@ from userdb.models.base import Base
 from userdb.models.collection import Collection, Dirty, RetentionFloor, Series
 from userdb.models.containers import ContainerSample
 from userdb.models.events import EventMinute, MonitorEvent
+from userdb.models.exchange import MinuteChange, PullCursor
 from userdb.models.notifications import Delivery, DeliveryAttempt, NotificationGroup, Silence
 from userdb.models.policies import (
     Evaluation,
@@ -30,12 +31,14 @@ __all__ = [
     "Dirty",
     "Evaluation",
     "EventMinute",
+    "MinuteChange",
     "MonitorEvent",
     "NotificationGroup",
     "OperatorAction",
     "PolicyScore",
     "PolicyState",
     "PolicyVersion",
+    "PullCursor",
     "RequestLog",
     "RequestMinute",
     "RetentionFloor",

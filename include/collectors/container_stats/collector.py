@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitoring.window import Window
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert
 
 from include.collectors.container_stats.docker_engine import DockerEngine
 from include.collectors.container_stats.labels import series_labels
@@ -22,8 +22,8 @@ from include.collectors.container_stats.previous import (
 from include.collectors.container_stats.runtime import Container, Listing, Runtime
 from include.collectors.container_stats.sample import sample_row
 from include.collectors.container_stats.settings import ContainerStatsSettings, EngineHost
-from include.collectors.container_stats.time_limit import Outcome, call_all
 from include.collectors.registry import register
+from include.collectors.time_limit import Outcome, call_all
 from userdb.errors import CollectionError
 from userdb.ledger import (
     MAX_SAMPLES,
@@ -33,8 +33,8 @@ from userdb.ledger import (
     mark_dirty,
     record,
 )
-from userdb.models import ContainerSample, Series
-from userdb.series import fingerprint, intern_series, touch_series
+from userdb.models import ContainerSample
+from userdb.series import fingerprint, intern_series, lock_series, touch_series
 from userdb.store import Store
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class ContainerStatsCollector:
     def _store(self, connection: Connection, window: Window, sighting: _Sighting) -> SourceReport:
         kept, rejected = _one_per_series(sighting)
         ids = intern_series(connection, self.family, [labels for labels, _ in kept.values()])
-        _lock(connection, sorted(ids.values()))
+        lock_series(connection, ids.values())
         if is_collected(connection, self.name, sighting.host.name, window.end):
             return _collected_before(sighting.host)
         rows = self._rows(connection, window, sighting, kept, ids)
@@ -232,15 +232,6 @@ def _one_per_series(
         else:
             kept[mark] = (labels, container)
     return kept, rejected
-
-
-def _lock(connection: Connection, series_ids: Sequence[int]) -> None:
-    """Make whoever collects the same containers wait. SQLite's transaction is a lock already."""
-    if connection.dialect.name == "sqlite" or not series_ids:
-        return
-    connection.execute(
-        select(Series.id).where(Series.id.in_(series_ids)).order_by(Series.id).with_for_update()
-    ).all()
 
 
 def _collected_before(host: EngineHost) -> SourceReport:

@@ -29,7 +29,7 @@ from include.collectors.container_stats.docker_payload import (
 from include.collectors.container_stats.labels import series_labels
 from include.collectors.container_stats.runtime import Container, Listing
 from include.collectors.container_stats.settings import EngineHost
-from include.collectors.container_stats.time_limit import Outcome, call_all
+from include.collectors.time_limit import Outcome, call_all
 from userdb.errors import CollectionError
 from userdb.ledger import Rejected
 

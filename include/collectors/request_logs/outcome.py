@@ -48,3 +48,14 @@ def outcome_sql(log_format: LogFormat) -> str:
         f"left(coalesce(replace(told_by, chr(0), '\ufffd'), {by_status}), {_REASON_LENGTH}) "
         "AS outcome_reason"
     )
+
+
+def outcome_of(status: int) -> str:
+    """The same for one status, for requests that no log tells of."""
+    if status in AUTH_FAILURES:
+        return "auth_failure"
+    if status in TIMEOUTS:
+        return "timeout"
+    if status >= 500:
+        return "server_error"
+    return "client_error" if status >= 400 or status < 100 else "ok"

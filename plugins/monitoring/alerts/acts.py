@@ -18,7 +18,7 @@ from monitoring.alerts.feedback import Act, acts_by_alert, acts_of, feedback_of,
 from monitoring.alerts.overlay import Standing, read_standing, successors
 from monitoring.policy.state import lock_policy
 from monitoring.policy.versions import read_timeline
-from userdb.errors import AlertError
+from userdb.errors import AlertError, UnknownAlertError
 from userdb.models import Alert, OperatorAction, PolicyState
 from userdb.store import Store
 from userdb.times import require_aware, to_minute_up
@@ -101,9 +101,10 @@ def act(
     before the condition has been clear once.
 
     Raises:
-        AlertError: there is no such alert; it had not begun by ``at``; it is over and can't be
-            resolved; or what is said makes no sense. All but ``resolve`` can be said of what is
-            over: a batch may learn of it only then.
+        UnknownAlertError: there is no such alert.
+        AlertError: it had not begun by ``at``; it is over and can't be resolved; or what is said
+            makes no sense. All but ``resolve`` can be said of what is over: a batch may learn of
+            it only then.
         NaiveDatetimeError: ``at`` has no time zone.
     """
     wish = Wish(action, at, author.strip(), (note or "").strip() or None, assignee)
@@ -113,7 +114,7 @@ def act(
 def _act(connection: Connection, alert_id: str, wish: Wish) -> list[str]:
     ids = successors(connection, alert_id)
     if not ids and connection.scalar(select(Alert.id).where(Alert.id == alert_id)) is None:
-        raise AlertError(
+        raise UnknownAlertError(
             f"there is no alert {alert_id}; `monitoring alerts list` shows those there are"
         )
     if not ids:

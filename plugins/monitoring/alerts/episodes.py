@@ -49,7 +49,7 @@ def _write(
     ):
         transitions.setdefault(row.alert_id, []).append(row)
     for rows in transitions.values():
-        rows.sort(key=lambda row: (row.at, STATE_ORDER[row.from_state]))
+        put_in_order(rows)
     labels = {
         row.id: row.labels
         for row in connection.execute(
@@ -64,7 +64,7 @@ def _write(
         connection.execute(update(Alert).where(Alert.id.in_(lost)).values(superseded_at=now))
     new = []
     for alert_id, rows in transitions.items():
-        values = _alert(policy, rows, labels[rows[0].series_id], timeline)
+        values = episode_values(policy, rows, labels[rows[0].series_id], timeline)
         if alert_id in known:
             connection.execute(
                 update(Alert).where(Alert.id == alert_id).values(**values, superseded_at=None)
@@ -75,9 +75,19 @@ def _write(
         connection.execute(insert(Alert), new)
 
 
-def _alert(
+def put_in_order(transitions: list[Row[Any]]) -> None:
+    """Sort an episode's transitions: of those at one time, the earlier state's first."""
+    transitions.sort(key=lambda row: (row.at, STATE_ORDER[row.from_state]))
+
+
+def episode_values(
     policy: str, rows: Sequence[Row[Any]], labels: dict[str, str], timeline: Timeline
 ) -> dict[str, Any]:
+    """What an episode's transitions, in order, come to: columns of ``alert``.
+
+    Args:
+        labels: of its series; the policy's own are added.
+    """
     begun = rows[0]
     times = {row.to_state: row.at for row in rows if row.from_state != row.to_state}
     marks = {row.reason: row.at for row in rows if row.from_state == row.to_state}

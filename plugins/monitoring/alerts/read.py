@@ -10,8 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, func, select
-from sqlalchemy.engine import Row
+from sqlalchemy import Connection, Select, select
 
 from monitoring.alerts.feedback import acts_by_alert, acts_of, feedback_of
 from monitoring.alerts.overlay import RESOLVED_BY_HAND, Evaluations
@@ -77,9 +76,33 @@ class TransitionRow:
     superseded_at: datetime | None
 
 
-_COLUMNS = frozenset(one.name for one in fields(AlertRow))
-_ENDED_AT = func.coalesce(Alert.resolved_at, RESOLVED_BY_HAND)
-_ALERT: Select[*tuple[Any, ...]] = select(
+@dataclass(frozen=True)
+class Episode:
+    """An episode as the fold left it; ``by_hand_at``: when an operator ended it since."""
+
+    id: str
+    policy: str
+    series_id: int
+    labels: dict[str, str]
+    severity: str
+    state: str
+    active_at: datetime
+    fired_at: datetime | None
+    resolved_at: datetime | None
+    flapping_at: datetime | None
+    calm_at: datetime | None
+    value: float | None
+    annotations: dict[str, str]
+    policy_version: int
+    recorded_at: datetime
+    by_hand_at: datetime | None
+
+
+_COLUMNS = tuple(
+    one.name for one in fields(Episode) if one.name in {own.name for own in fields(AlertRow)}
+)
+#: The columns of ``Episode``.
+SELECT_ALERT: Select[*tuple[Any, ...]] = select(
     Alert.id,
     Alert.policy,
     Alert.series_id,
@@ -111,63 +134,31 @@ _TRANSITION: Select[*tuple[Any, ...]] = select(
 ).join_from(AlertTransition, Alert, Alert.id == AlertTransition.alert_id)
 
 
-def list_alerts(
-    connection: Connection,
-    *,
-    state: str | None = None,
-    fired: bool | None = None,
-    policy: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int | None = 500,
-) -> list[AlertRow]:
-    """Episodes that hold now, newest first.
-
-    Args:
-        state: pending, firing or resolved; None for all.
-        fired: only episodes that fired, or only those that never did; None for both.
-        since: leave out episodes that had ended by then.
-        until: leave out episodes that began then or later.
-        limit: at most so many; None for all.
-    """
-    query = _ALERT.where(Alert.superseded_at.is_(None))
-    if state is not None:
-        effective = case((RESOLVED_BY_HAND.is_not(None), "resolved"), else_=Alert.state)
-        query = query.where(effective == state)
-    if fired is not None:
-        query = query.where(Alert.fired_at.is_not(None) if fired else Alert.fired_at.is_(None))
-    if policy is not None:
-        query = query.where(Alert.policy == policy)
-    if since is not None:
-        query = query.where(_ENDED_AT.is_(None) | (since < _ENDED_AT))
-    if until is not None:
-        query = query.where(Alert.active_at < until)
-    query = query.order_by(Alert.active_at.desc(), Alert.policy, Alert.id).limit(limit)
-    return _as_they_stand(connection, connection.execute(query).all())
-
-
 def get_alert(connection: Connection, alert_id: str) -> AlertRow | None:
     """The episode ``alert_id``, one that no longer holds too; None where there never was one."""
-    rows = connection.execute(_ALERT.where(Alert.id == alert_id)).all()
-    return next(iter(_as_they_stand(connection, rows)), None)
+    rows = connection.execute(SELECT_ALERT.where(Alert.id == alert_id)).mappings()
+    return next(iter(as_they_stand(connection, [Episode(**row) for row in rows])), None)
 
 
-def _as_they_stand(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[AlertRow]:
-    """Rows of ``_ALERT`` with what operators did about them."""
-    acts = acts_by_alert(connection, rows)
+def as_they_stand(
+    connection: Connection, episodes: Sequence[Episode], *, as_of: datetime | None = None
+) -> list[AlertRow]:
+    """Episodes with what operators did about them, by ``as_of`` where that is given."""
+    acts = acts_by_alert(connection, episodes)
     evaluations = Evaluations(connection)
     found = []
-    for row in rows:
-        values = {name: value for name, value in row._mapping.items() if name in _COLUMNS}
-        if row.by_hand_at is not None:
-            ended = evaluations.at_or_after(row.policy, row.by_hand_at)
-            fired = row.fired_at is not None and row.fired_at < ended
+    for one in episodes:
+        values = {name: getattr(one, name) for name in _COLUMNS}
+        if one.by_hand_at is not None:
+            ended = evaluations.at_or_after(one.policy, one.by_hand_at)
+            fired = one.fired_at is not None and one.fired_at < ended
             values |= {
                 "state": "resolved",
                 "resolved_at": ended,
-                "fired_at": row.fired_at if fired else None,
+                "fired_at": one.fired_at if fired else None,
             }
-        found.append(AlertRow(**values, **vars(feedback_of(acts[row.id]))))
+        done = (act for act in acts[one.id] if as_of is None or act.at <= as_of)
+        found.append(AlertRow(**values, **vars(feedback_of(done))))
     return found
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from monitoring.alerts.matchers import Matcher, match_all
 from monitoring.alerts.silence import Silence
 from monitoring.alerts.time_intervals import TimeInterval
-from userdb.errors import AlertError
+from userdb.errors import InvalidRequestError, UnknownAlertError
 from userdb.models import Silence as Stored
 from userdb.store import Store
 from userdb.times import require_aware
@@ -35,25 +36,29 @@ def add_silence(
     """Silence the alerts that match all of ``matchers``.
 
     Raises:
-        AlertError: it would silence everything, never hold, or never end; or nobody says why.
+        InvalidRequestError: it would silence everything, never hold, or never end; or nobody says
+            why.
         NaiveDatetimeError: a time has no time zone.
     """
     require_aware(starts_at, "starts_at")
     if match_all(matchers, {}):
-        raise AlertError(
+        raise InvalidRequestError.of(
+            "matchers",
             "a silence must not match every alert: give at least one matcher that an alert "
-            'without labels fails, such as service="sim"'
+            'without labels fails, such as service="sim"',
         )
     if ends_at is None and recurrence is None:
-        raise AlertError("a silence has an end, unless it recurs; give one")
+        raise InvalidRequestError.of("ends_at", "a silence has an end, unless it recurs; give one")
     if ends_at is not None and require_aware(ends_at, "ends_at") <= max(starts_at, now):
-        raise AlertError(
-            f"the silence would end at {ends_at.isoformat()}, which is before it begins, or past"
+        raise InvalidRequestError.of(
+            "ends_at",
+            f"the silence would end at {ends_at.isoformat()}, which is before it begins, or past",
         )
     for name, text in (("author", author), ("comment", comment)):
         if not text.strip():
-            raise AlertError(
-                f"the silence's {name} is empty: others must know who silenced what, and why"
+            raise InvalidRequestError.of(
+                name,
+                f"the silence's {name} is empty: others must know who silenced what, and why",
             )
     made = Silence(
         id=uuid.uuid4().hex,
@@ -81,30 +86,61 @@ def add_silence(
     return made
 
 
-def read_silences(connection: Connection, *, since: datetime | None = None) -> list[Silence]:
-    """Silences by start; those that were over by ``since`` are left out."""
+@dataclass(frozen=True)
+class Place:
+    """After which silence a page begins: they are in the order of their starts."""
+
+    starts_at: datetime
+    id: str
+
+
+def read_silences(
+    connection: Connection,
+    *,
+    since: datetime | None = None,
+    after: Place | None = None,
+    limit: int | None = None,
+) -> list[Silence]:
+    """Silences by start, at most ``limit``; those that were over by ``since`` are left out."""
     query = select(Stored.__table__).order_by(Stored.starts_at, Stored.id)
     if since is not None:
         query = query.where(
             or_(Stored.ends_at.is_(None), Stored.ends_at > since),
             or_(Stored.expired_at.is_(None), Stored.expired_at > since),
         )
-    return [_silence(row) for row in connection.execute(query)]
+    if after is not None:
+        query = query.where(
+            or_(
+                Stored.starts_at > after.starts_at,
+                and_(Stored.starts_at == after.starts_at, Stored.id > after.id),
+            )
+        )
+    return [_silence(row) for row in connection.execute(query.limit(limit))]
+
+
+def get_silence(connection: Connection, silence_id: str) -> Silence:
+    """One silence.
+
+    Raises:
+        UnknownAlertError: there is none of that id.
+    """
+    row = connection.execute(select(Stored.__table__).where(Stored.id == silence_id)).one_or_none()
+    if row is None:
+        raise UnknownAlertError(
+            f"there is no silence {silence_id}; `monitoring silence list --all` shows them"
+        )
+    return _silence(row)
 
 
 def expire_silence(store: Store, silence_id: str, *, author: str, now: datetime) -> None:
     """End a silence now. One that is over stays as it is.
 
     Raises:
-        AlertError: there is no such silence.
+        UnknownAlertError: there is no such silence.
     """
 
     def work(connection: Connection) -> None:
-        there = connection.scalar(select(Stored.id).where(Stored.id == silence_id))
-        if there is None:
-            raise AlertError(
-                f"there is no silence {silence_id}; `monitoring silence list --all` shows them"
-            )
+        get_silence(connection, silence_id)
         connection.execute(
             update(Stored)
             .where(

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 
 from monitoring.api import (
+    acts,
     alerts,
     audit,
     callbacks,
@@ -17,11 +18,17 @@ from monitoring.api import (
     events,
     gateway,
     health,
+    metrics,
     otlp,
+    policies,
     problems,
+    pull,
+    push,
     registry,
     routes,
     sentry,
+    signals,
+    silences,
 )
 from monitoring.api.access import KnownKeys, Login, requires
 from monitoring.api.body import BodyLimit
@@ -56,6 +63,10 @@ def create_app(
     app.add_middleware(BodyLimit)
     problems.install(app)
     app.include_router(alerts.router, prefix=_API)
+    app.include_router(acts.router, prefix=_API)
+    app.include_router(silences.router, prefix=_API)
+    app.include_router(signals.router, prefix=_API)
+    app.include_router(policies.router, prefix=_API)
     app.include_router(chain_status.router, prefix=_API)
     app.include_router(registry.router)
     app.include_router(routes.router)
@@ -65,6 +76,9 @@ def create_app(
     # at the paths that OpenTelemetry's exporters and Sentry's SDKs make by themselves
     app.include_router(otlp.router)
     app.include_router(sentry.router)
+    app.include_router(push.router, prefix=_API)
+    app.include_router(pull.router, prefix=_API)
+    app.include_router(metrics.router)
     app.include_router(_documentation(app))
     # the only open ones: who sent them, or what they tell, is no secret
     app.include_router(callbacks.callbacks, prefix=_API)

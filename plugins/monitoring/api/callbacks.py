@@ -17,7 +17,7 @@ from monitoring.alerts.read import get_alert
 from monitoring.api.acknowledge_page import Page, render
 from monitoring.api.store import StoreDep
 from monitoring.notify.answers import Answer, answered, grant_of
-from userdb.errors import AlertError, TokenError
+from userdb.errors import AlertError, TokenError, UnknownAlertError
 from userdb.store import Store
 
 callbacks = APIRouter(prefix="/callbacks", tags=["callbacks"])
@@ -81,7 +81,8 @@ def acknowledge(
     except TokenError as error:
         return render(Page(error=str(error)), accept_language, status=403)
     except AlertError as error:
-        return render(Page(error=str(error)), accept_language, status=409)
+        status = 404 if isinstance(error, UnknownAlertError) else 409
+        return render(Page(error=str(error)), accept_language, status=status)
     return render(_page(store, episode, token, done=True), accept_language)
 
 

@@ -32,10 +32,10 @@ _STATUSES: tuple[tuple[type[MonitoringError], int], ...] = (
     (UserdbUnavailable, 503),
     (SchemaError, 503),
     (TokenError, 403),
+    (NotFoundError, 404),
     (AlertError, 409),
     (ConflictError, 409),
     (InvalidRequestError, 422),
-    (NotFoundError, 404),
     (PreconditionError, 412),
 )
 

@@ -24,28 +24,52 @@ def alerts_list(
         str | None, typer.Option(help="pending, firing or resolved; default: all that fired")
     ] = None,
     policy_name: PolicyName = None,
+    matcher: Annotated[
+        list[str] | None,
+        typer.Option(help="""'service="sim"'; = != =~ !~; repeatable, all must match"""),
+    ] = None,
+    acknowledged: Annotated[
+        bool | None, typer.Option("--acknowledged/--unacknowledged", help="default: both")
+    ] = None,
     since: Since = None,
     until: Until = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="what was known then; default: now")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1)] = 500,
     format_: Format = "table",
 ) -> None:
     """Alerts, newest first."""
-    from monitoring.alerts.read import STATES, list_alerts
+    from monitoring.alerts.matchers import Matcher
+    from monitoring.alerts.read import STATES
+    from monitoring.alerts.search import AlertFilter, find_alerts
     from monitoring.cli.output import print_alerts, print_json
 
     as_json = is_json(format_)
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"{state!r} is not a state; choose {', '.join(STATES)}")
+    try:
+        matchers = tuple(Matcher.parse(text) for text in matcher or ())
+    except ValueError as error:
+        raise MonitoringError(str(error)) from None
+    wanted = AlertFilter(
+        state=state,
+        policy=policy_name,
+        matchers=matchers,
+        acknowledged=acknowledged,
+        since=None if since is None else parse_time(since, "--from"),
+        until=None if until is None else parse_time(until, "--to"),
+        fired=True if state is None else None,
+    )
+    then = None if as_of is None else parse_time(as_of, "--as-of")
     with opened_store() as store, store.read() as connection:
-        rows = list_alerts(
-            connection,
-            state=state,
-            policy=policy_name,
-            since=None if since is None else parse_time(since, "--from"),
-            until=None if until is None else parse_time(until, "--to"),
-            fired=True if state is None else None,
-            limit=limit,
-        )
+        page = find_alerts(connection, wanted, as_of=then, limit=limit)
+        rows = page.rows
+        while page.rest is not None and len(rows) < limit:
+            page = find_alerts(
+                connection, wanted, as_of=then, after=page.rest, limit=limit - len(rows)
+            )
+            rows += page.rows
     print_json(rows) if as_json else print_alerts(rows)
 
 
@@ -105,7 +129,8 @@ def alerts_export(
     """Alerts and transitions, all of them, in a stable order: two databases with the same facts
     export the same text."""
     from monitoring.alerts.export import export_document
-    from monitoring.alerts.read import alert_history, list_alerts
+    from monitoring.alerts.read import alert_history
+    from monitoring.alerts.search import list_alerts
     from monitoring.cli.output import print_export, print_json
 
     as_json = is_json(format_)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from monitoring.policy.definition import Policy
 from monitoring.policy.kinds import parse_policy, stored_form
@@ -113,13 +113,26 @@ class Timeline:
                 yield Segment(low, high, version, starts, ends, before)
 
 
-def read_timeline(connection: Connection, policy: str) -> Timeline:
-    """The versions of a policy, and what replays asked for instead of them."""
-    rows = connection.execute(
-        select(PolicyVersion.version, PolicyVersion.effective_minute, PolicyVersion.definition)
-        .where(PolicyVersion.policy == policy)
-        .order_by(PolicyVersion.version)
-    )
+def read_timeline(
+    connection: Connection, policy: str, *, as_of: datetime | None = None
+) -> Timeline:
+    """The versions of a policy, and what replays asked for instead of them.
+
+    Args:
+        as_of: those that userdb had by then; default: all. The first one is always there.
+    """
+    versions_of = select(
+        PolicyVersion.version, PolicyVersion.effective_minute, PolicyVersion.definition
+    ).where(PolicyVersion.policy == policy)
+    overrides_of = select(
+        VersionOverride.first_minute, VersionOverride.last_minute, VersionOverride.version
+    ).where(VersionOverride.policy == policy)
+    if as_of is not None:
+        versions_of = versions_of.where(
+            or_(PolicyVersion.registered_at <= as_of, PolicyVersion.version == 1)
+        )
+        overrides_of = overrides_of.where(VersionOverride.recorded_at <= as_of)
+    rows = connection.execute(versions_of.order_by(PolicyVersion.version))
     versions = [
         Version(
             row.version,
@@ -128,11 +141,7 @@ def read_timeline(connection: Connection, policy: str) -> Timeline:
         )
         for row in rows
     ]
-    overrides = connection.execute(
-        select(VersionOverride.first_minute, VersionOverride.last_minute, VersionOverride.version)
-        .where(VersionOverride.policy == policy)
-        .order_by(VersionOverride.id)
-    )
+    overrides = connection.execute(overrides_of.order_by(VersionOverride.id))
     return Timeline(versions, [(row[0], row[1], row[2]) for row in overrides])
 
 

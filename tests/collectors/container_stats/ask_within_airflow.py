@@ -11,7 +11,7 @@ import sys
 
 from include.collectors.container_stats.docker_engine import DockerEngine
 from include.collectors.container_stats.settings import EngineHost
-from include.collectors.container_stats.time_limit import call_all
+from include.collectors.time_limit import call_all
 
 
 def main() -> None:

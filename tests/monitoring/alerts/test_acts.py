@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from monitoring.alerts.acts import act, acts_of, is_acknowledged, successors
 from monitoring.alerts.history import update_alerts
-from monitoring.alerts.read import ActRow, alert_history, get_alert, list_alerts, read_history
+from monitoring.alerts.read import ActRow, alert_history, get_alert, read_history
+from monitoring.alerts.search import list_alerts
 from monitoring.notify.present import Reference, read_present
 from monitoring.replay import replay
 from monitoring.window import Window

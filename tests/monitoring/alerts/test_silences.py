@@ -10,7 +10,7 @@ from monitoring.alerts.silences import add_silence, expire_silence, read_silence
 from monitoring.alerts.time_intervals import TimeInterval
 
 from tests.notify.episodes import NOW, minutes
-from userdb.errors import AlertError
+from userdb.errors import InvalidRequestError, UnknownAlertError
 
 SIM = (Matcher.parse('service="sim"'),)
 LABELS = {"service": "sim"}
@@ -83,10 +83,10 @@ def test_one_that_is_over_stays_as_it_is(store):
     ],
 )
 def test_what_is_no_silence_is_refused(sqlite_store, fields, says):
-    with pytest.raises(AlertError, match=says):
+    with pytest.raises(InvalidRequestError, match=says):
         add(sqlite_store, **fields)
 
 
 def test_expiring_one_that_there_is_not_says_so(sqlite_store):
-    with pytest.raises(AlertError, match="no silence nothing"):
+    with pytest.raises(UnknownAlertError, match="no silence nothing"):
         expire_silence(sqlite_store, "nothing", author="bob", now=NOW)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from monitoring.api.app import create_app
 from monitoring.api.store import get_store
+from monitoring.keys import SCOPES, create_key
 
 from tests.monitoring.api.logins import nobody
 from tests.monitoring.api.serving import serve
@@ -26,4 +29,15 @@ def served(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     outer.mount("/monitoring", app)
     with serve(outer) as url:
         yield f"{url}/monitoring"
+    app.dependency_overrides.clear()
+
+
+@pytest.fixture
+def asking(store: Store) -> Iterator[TestClient]:
+    """A client with a key of all scopes, named ``ops``, on each dialect."""
+    _, key = create_key(store, "ops", SCOPES, by="test", now=datetime.now(UTC))
+    app = create_app(login=None)
+    app.dependency_overrides[get_store] = lambda: store
+    headers = {"Authorization": f"Bearer {key}"}
+    yield TestClient(app, raise_server_exceptions=False, headers=headers)
     app.dependency_overrides.clear()

@@ -130,7 +130,7 @@ def test_an_expired_and_a_revoked_key_are_refused_with_the_reason(
     standalone: TestClient, sqlite_store: Store
 ) -> None:
     now = datetime.now(UTC)
-    until = now + timedelta(seconds=0.2)
+    until = now + timedelta(seconds=1)
     expiring = key(sqlite_store, "read", name="short", expires_at=until)
     revoked = key(sqlite_store, "read", name="gone")
     for headers in (expiring, revoked):

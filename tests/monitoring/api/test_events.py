@@ -189,9 +189,9 @@ _LINE = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def fuzzed(_sqlite_template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def fuzzed(sqlite_template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     path = tmp_path_factory.mktemp("fuzz") / "userdb.sqlite"
-    shutil.copyfile(_sqlite_template, path)
+    shutil.copyfile(sqlite_template, path)
     store = open_store(f"sqlite:///{path}")
     yield client_of(store)
     create_app(login=None).dependency_overrides.clear()

@@ -13,11 +13,11 @@ from userdb.store import Store, open_store
 
 @pytest.fixture(scope="module")
 def shared_store(
-    _sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Store]:
     """userdb on SQLite, migrated; one for all examples of a property."""
     path = tmp_path_factory.mktemp("shared") / "userdb.sqlite"
-    shutil.copyfile(_sqlite_template, path)
+    shutil.copyfile(sqlite_template, path)
     store = open_store(f"sqlite:///{path}")
     yield store
     store.close()

@@ -51,7 +51,7 @@ def call_all(
             finished.put((index, outcome))
 
     for _ in range(min(workers, len(calls))):
-        threading.Thread(target=work, daemon=True, name="container_stats").start()
+        threading.Thread(target=work, daemon=True, name="collector").start()
     outcomes: list[Outcome[T]] = [Outcome() for _ in calls]
     for _ in calls:
         rest = None if deadline is None else deadline - time.perf_counter()

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-from include.collectors.container_stats.time_limit import call_all
+from include.collectors.time_limit import call_all
 
 
 def test_outcomes_come_in_order_and_errors_stay_with_their_call() -> None:
@@ -51,7 +51,7 @@ def test_no_calls() -> None:
 def test_a_call_left_behind_does_not_keep_the_process() -> None:
     program = (
         "import time\n"
-        "from include.collectors.container_stats.time_limit import call_all\n"
+        "from include.collectors.time_limit import call_all\n"
         "call_all([lambda: time.sleep(60)], workers=1, timeout_s=0.1)\n"
     )
     began = time.perf_counter()

@@ -1,0 +1,1 @@
+"""Collector of what other nodes hold, over their HTTP API."""
