@@ -56,6 +56,8 @@ REQUIREMENTS = (
         root=True,
     ),
     Requirement("nginx", "apt-get install nginx-light", ("nginx",)),
+    Requirement("apache", "apt-get install apache2-bin", ("apache2",)),
+    Requirement("haproxy", "apt-get install haproxy", ("haproxy",)),
     Requirement("curl", "apt-get install curl", ("curl",)),
     Requirement(
         "rabbitmq",

@@ -28,7 +28,8 @@ from typer.testing import CliRunner
 from include.collectors.config import Settings
 from include.collectors.run import run_collector
 from tests.monitoring.routes.tables import ASKED, HEADERS, HOSTS, METHODS, PATHS, REGEXES
-from tests.servers.nginx import Nginx, free_port, nginx_folder, started_nginx
+from tests.servers.nginx import Nginx, nginx_folder, started_nginx
+from tests.servers.upstream import free_port
 from userdb.errors import ConflictError
 from userdb.models import RequestLog
 from userdb.store import Store

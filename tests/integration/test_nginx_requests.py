@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from monitoring.window import Window
@@ -13,7 +13,8 @@ from sqlalchemy import select
 
 from include.collectors.config import Settings
 from include.collectors.run import run_collector
-from tests.servers.nginx import Nginx, run_nginx
+from tests.integration.gateway_requests import collect_log, wait_for
+from tests.servers.nginx import OWN_FORMAT, TIMEZONE, Nginx, run_nginx
 from userdb.ledger import CollectionReport
 from userdb.models import RequestLog, RequestMinute, Series
 from userdb.store import Store
@@ -50,7 +51,7 @@ def sent(nginx: Nginx) -> Counter[tuple[str, int]]:
     for name in ("json.log", "combined.log"):
         (nginx.folder / name).rename(nginx.folder / f"{name}.1")
     nginx.reopen_logs()
-    _wait_for((nginx.folder / "json.log").exists)
+    wait_for((nginx.folder / "json.log").exists)
     for _ in range(3):
         nginx.give_up("/slow/200", 0.3)
         requests["/slow/{id}", 499] += 1
@@ -63,15 +64,8 @@ def sent(nginx: Nginx) -> Counter[tuple[str, int]]:
         files = (nginx.folder / "json.log", nginx.folder / "json.log.1")
         return sum(file.read_bytes().count(b"\n") for file in files)
 
-    _wait_for(lambda: logged() >= expected)
+    wait_for(lambda: logged() >= expected)
     return requests
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "nginx did not write its log in 20 s"
-        time.sleep(0.05)
 
 
 def _collect(store: Store, nginx: Nginx, log_format: str) -> CollectionReport:
@@ -127,6 +121,45 @@ def test_every_request_is_counted_once(
     )
     assert {row.labels["service"] for row in minutes} == {"shop"}
     assert not any("secret" in (row.path or "") for row in rows)
+
+
+def test_the_error_log_tells_of_failed_log_ins_and_time_limits(
+    sqlite_store: Store, nginx: Nginx, sent: Counter[tuple[str, int]]
+) -> None:
+    path = nginx.folder / "error.log"
+    report, rows = collect_log(sqlite_store, path, "nginx_error", timezone=TIMEZONE)
+    assert (report.rows, report.rejected) == (4, 0)
+    assert Counter((row.outcome, row.outcome_reason) for row in rows) == {
+        ("auth_failure", "message=access forbidden by rule"): 1,
+        ("auth_failure", "message=password mismatch"): 1,
+        ("timeout", "message=upstream timed out"): 1,
+        ("server_error", "message=while connecting to upstream"): 1,
+    }
+    by_path = {row.path: row for row in rows}
+    assert by_path["/admin/200"].user == "operator"
+    assert by_path["/slow/200"].instance.startswith("127.0.0.1:")
+    assert {(row.status, row.duration_ms, row.client) for row in rows} == {
+        (None, None, "127.0.0.1")
+    }
+
+
+def test_a_log_format_of_ones_own_is_read_as_the_json_is(
+    sqlite_store: Store, nginx: Nginx, sent: Counter[tuple[str, int]]
+) -> None:
+    report, rows = collect_log(
+        sqlite_store,
+        nginx.folder / "own.log",
+        "nginx_log_format",
+        options={"log_format": OWN_FORMAT},
+    )
+    assert (report.rows, report.rejected) == (sum(sent.values()), 0)
+    _, said = collect_log(sqlite_store, nginx.folder / "json.log*", "nginx_json")
+    names = ("occurred_at", "client", "user", "status", "duration_ms", "bytes_sent", "instance")
+
+    def told(row: Any) -> tuple[Any, ...]:
+        return (*(getattr(row, name) for name in names), row.request_id)
+
+    assert sorted(map(told, rows), key=str) == sorted(map(told, said), key=str)
 
 
 def test_durations_and_upstreams(

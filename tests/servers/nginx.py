@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from include.collectors.request_logs.formats.nginx_json import LOG_FORMAT
+from tests.servers.upstream import Gateway, free_port, program, run_upstream, running
+
+#: Of the server: the times of its error log name none.
+TIMEZONE = "Asia/Kolkata"
+#: The directive of ``own.log``.
+OWN_FORMAT = """log_format own '$remote_addr|$remote_user|$msec "$request" $status '
+    '$body_bytes_sent $request_time [$upstream_addr] "$http_user_agent" ${request_id}';"""
 
 #: The account of /admin/, as auth_basic_user_file takes it.
 _ACCOUNT = "operator:{PLAIN}demo\n"
@@ -30,7 +31,9 @@ error_log {folder}/error.log;
 events {{ worker_connections 64; }}
 http {{
 {log_format}
+    {own_format}
     access_log {folder}/json.log monitoring;
+    access_log {folder}/own.log own;
     access_log {folder}/combined.log combined;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -54,62 +57,8 @@ http {{
 """
 
 
-class _Upstream(BaseHTTPRequestHandler):
-    """Answers with the status that the path ends with; /slow/ for longer than the gateway waits."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/slow/"):
-            time.sleep(2)
-        status = int(self.path.partition("?")[0].rstrip("/").rpartition("/")[2])
-        body = b"x" * 10
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except OSError:
-            self.close_connection = True  # the gateway gave up first
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Silent."""
-
-
-@dataclass(frozen=True)
-class Nginx:
-    """A running gateway. Its logs are ``json.log`` and ``combined.log`` in ``folder``."""
-
-    port: int
-    folder: Path
-    pid: int
-
-    def get(self, path: str, **headers: str) -> int:
-        """The status of a request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            response.read()
-            return response.status
-        finally:
-            connection.close()
-
-    def give_up(self, path: str, after_s: float) -> None:
-        """Send a request and hang up without waiting for its answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
-            client.sendall(f"GET {path} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
-            time.sleep(after_s)
-
-    def send_raw(self, data: bytes) -> None:
-        """Send bytes that need be no HTTP, and read what comes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
-            client.sendall(data)
-            while client.recv(4096):
-                pass
+class Nginx(Gateway):
+    """A running gateway. Its logs are ``json.log``, ``combined.log`` and ``error.log``."""
 
     def reload(self) -> None:
         """Read the configuration again; old workers answer what they have begun."""
@@ -120,35 +69,22 @@ class Nginx:
         os.kill(self.pid, signal.SIGUSR1)
 
 
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def run_nginx() -> Iterator[Nginx]:
     """Start nginx and an upstream, and end both."""
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
     port = free_port()
-    try:
-        with nginx_folder() as folder:
-            (folder / "users").write_text(_ACCOUNT)
-            configuration = _CONFIGURATION.format(
-                folder=folder,
-                log_format=LOG_FORMAT,
-                port=port,
-                upstream=upstream.server_address[1],
-                closed=free_port(),
-            )
-            with started_nginx(folder, configuration, port) as server:
-                yield server
-    finally:
-        upstream.shutdown()
-        upstream.server_close()
+    with run_upstream() as upstream, nginx_folder() as folder:
+        (folder / "users").write_text(_ACCOUNT)
+        configuration = _CONFIGURATION.format(
+            folder=folder,
+            log_format=LOG_FORMAT,
+            own_format=OWN_FORMAT,
+            port=port,
+            upstream=upstream,
+            closed=free_port(),
+        )
+        with started_nginx(folder, configuration, port) as server:
+            yield server
 
 
 @contextmanager
@@ -165,36 +101,14 @@ def nginx_folder() -> Iterator[Path]:
 @contextmanager
 def started_nginx(folder: Path, configuration: str, port: int) -> Iterator[Nginx]:
     """Start nginx with ``configuration``, which listens on ``port``, and end it."""
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-    program = shutil.which("nginx", path=path)
-    if program is None:
-        raise RuntimeError("nginx is not installed: apt-get install nginx-light")
+    command = program("nginx", "nginx-light")
     (folder / "nginx.conf").write_text(configuration)
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen(
-            [program, "-p", str(folder), "-c", str(folder / "nginx.conf")], stdout=out, stderr=out
+            [command, "-p", str(folder), "-c", str(folder / "nginx.conf")],
+            stdout=out,
+            stderr=out,
+            env={**os.environ, "TZ": TIMEZONE},
         )
-    try:
-        _wait(port, process, folder)
+    with running(process, port, folder / "out"):
         yield Nginx(port, folder, process.pid)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(
-                    "nginx did not start:\n" + (folder / "out").read_text(errors="replace")
-                ) from None
-            time.sleep(0.05)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -49,8 +49,12 @@ class Block:
         return pa.Table.from_batches(table.to_batches(max_chunksize=_BATCH), table.schema)
 
 
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 def read_blocks(
-    stream: BinaryIO, offset: int, stop: int | None, size: int = BLOCK
+    stream: Readable, offset: int, stop: int | None, size: int = BLOCK
 ) -> Iterator[Block]:
     """Blocks of whole lines from ``stream``, which stands at ``offset``, the start of a line.
 

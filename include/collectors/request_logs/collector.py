@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 
 from include.collectors.registry import register
 from include.collectors.request_logs.blocks import read_blocks, seek_time
+from include.collectors.request_logs.compression import BROKEN
 from include.collectors.request_logs.coverage import Extent, Held, collected_before, held_by
 from include.collectors.request_logs.files import (
-    GZIP_ERRORS,
     FoundFiles,
     LogFile,
-    broken_gzip,
+    broken,
     distinct,
     open_files,
 )
@@ -29,7 +29,7 @@ from include.collectors.request_logs.lock import source_lock
 from include.collectors.request_logs.parse import ParsedFile, Parser
 from include.collectors.request_logs.replace import FAMILY, replace_minutes
 from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
-from userdb.errors import CollectionError
+from userdb.errors import CollectionError, ConfigError
 from userdb.ledger import MAX_SAMPLES, CollectionReport, Rejected, SourceReport, record
 from userdb.retention import read_floors
 from userdb.store import Store
@@ -72,9 +72,9 @@ class _Collected:
 class RequestLogs:
     """Reads each source's files from ``lateness`` before the window, and replaces file by file.
 
-    A source that can't be read is a failed row of the report, and nothing stored of it is changed.
-    Where its files no longer hold the window, the row says ``unavailable`` for the part that they
-    don't hold, unless that was collected before.
+    A source that can't be read, or is described wrongly, is a failed row of the report, and
+    nothing stored of it is changed. Where its files no longer hold the window, the row says
+    ``unavailable`` for the part that they don't hold, unless that was collected before.
     """
 
     name = "request_logs"
@@ -89,7 +89,6 @@ class RequestLogs:
         """See ``include.collectors.protocol.Collector``.
 
         Raises:
-            ConfigError: a source names an unknown format, or a route a regex that isn't valid.
             UserdbUnavailable: userdb can't be reached.
         """
         started = time.perf_counter()
@@ -146,15 +145,18 @@ class RequestLogs:
     ) -> _Collected:
         window = span.window
         size = window.stop_minute - window.first_minute
-        with Parser(source, self._settings) as parser:
-            try:
-                with source_lock(store, source.name), open_files(source) as found:
-                    return _SourceRun(source, span, store, now, parser).run(found)
-            except CollectionError as error:
-                return _Collected(
-                    SourceReport(source.name, "failed", message=str(error)),
-                    np.zeros(size, dtype=np.bool_),
-                )
+        try:
+            with (
+                Parser(source, self._settings) as parser,
+                source_lock(store, source.name),
+                open_files(source) as found,
+            ):
+                return _SourceRun(source, span, store, now, parser).run(found)
+        except (CollectionError, ConfigError) as error:
+            return _Collected(
+                SourceReport(source.name, "failed", message=str(error)),
+                np.zeros(size, dtype=np.bool_),
+            )
 
 
 def _part(found: _Collected, minute: int, *, last: bool) -> SourceReport:
@@ -227,8 +229,8 @@ class _SourceRun:
             return
         try:
             parsed = self._parse(file)
-        except GZIP_ERRORS as error:
-            self._fail(file.path, broken_gzip(error))
+        except BROKEN as error:
+            self._fail(file.path, broken(file.compression, error))
             return
         except OSError as error:
             self._fail(file.path, f"can't be read: {error.strerror or error}")
@@ -236,7 +238,7 @@ class _SourceRun:
         if file.was_truncated():
             self._fail(file.path, "was truncated while it was being read; collect again")
             return
-        if parsed.rejected and not parsed.lines:
+        if parsed.rejected and not parsed.lines and not parsed.other:
             why = f"{parsed.samples[0].why}: {parsed.samples[0].text!r}" if parsed.samples else ""
             self._fail(
                 file.path,

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import glob
-import gzip
-import io
 import os
 import re
 import stat
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +13,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from include.collectors.request_logs.birth import born_at
+from include.collectors.request_logs.compression import (
+    BROKEN,
+    COMPRESSIONS,
+    MAGIC_LENGTH,
+    Compression,
+    compression_of,
+    decompressed,
+)
 from include.collectors.request_logs.settings import LogSource
 from userdb.errors import CollectionError
 
@@ -23,8 +28,6 @@ from userdb.errors import CollectionError
 IDENTITY_LENGTH = 1024
 #: First bytes that are read to see when a file begins.
 _HEAD = 256 << 10
-_GZIP_MAGIC = b"\x1f\x8b"
-GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 
 _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}(?:[-_T.]?\d{2,6})?")
 _NUMBER = re.compile(r"[-._]\d+$")
@@ -39,11 +42,15 @@ class LogFile:
 
     path: Path
     handle: BinaryIO
-    compressed: bool
+    compression: Compression | None
     size: int
     born: float | None
     modified: float
     head: bytes = b""
+
+    @property
+    def compressed(self) -> bool:
+        return self.compression is not None
 
     @property
     def stream_name(self) -> str:
@@ -60,9 +67,7 @@ class LogFile:
     def stream(self) -> BinaryIO:
         """Its decompressed bytes, from the first on."""
         self.handle.seek(0)
-        if self.compressed:
-            return io.BufferedReader(gzip.GzipFile(fileobj=self.handle, mode="rb"))
-        return self.handle
+        return decompressed(self.handle, self.compression)
 
     def was_truncated(self) -> bool:
         """Whether it has become shorter since it was opened."""
@@ -87,12 +92,18 @@ class FoundFiles:
 
 
 def stream_name(path: Path) -> str:
-    """``path`` without ``.gz``, dates, and the number that a rotation put at its end."""
-    name = path.name.removesuffix(".gz")
+    """``path`` without ``.gz``, ``.zst``, dates, and the number that a rotation put at its end."""
+    name = _plain(path.name)
     name = _DATE.sub("", name)
     while (shorter := _NUMBER.sub("", name)) and shorter != name:
         name = shorter
     return str(path.with_name(name.strip("-._") or path.name))
+
+
+def _plain(name: str) -> str:
+    for one in COMPRESSIONS:
+        name = name.removesuffix(one.suffix)
+    return name
 
 
 @contextmanager
@@ -113,10 +124,10 @@ def open_files(source: LogSource) -> Iterator[FoundFiles]:
                 found.unreadable.append(opened)
             else:
                 found.files.append(opened)
-        # gzip holds the original until it has written the copy
+        # a compressor holds the original until it has written the copy
         whole = {str(file.path) for file in found.files}
         found.unreadable = [
-            file for file in found.unreadable if str(file.path).removesuffix(".gz") not in whole
+            file for file in found.unreadable if _plain(str(file.path)) not in whole
         ]
         if not found.files and not found.unreadable:
             raise CollectionError(_nothing_found(source))
@@ -159,13 +170,16 @@ def _open(path: Path, stack: ExitStack) -> LogFile | UnreadableFile:
             )
         handle = stack.enter_context(path.open("rb"))
         about = os.fstat(handle.fileno())
-        compressed = handle.read(2) == _GZIP_MAGIC
-        if path.suffix == ".gz" and not compressed:
-            return UnreadableFile(path, "is not gzip, whatever its name says", about.st_mtime)
+        compression = compression_of(handle.read(MAGIC_LENGTH))
+        said = next((one for one in COMPRESSIONS if one.suffix == path.suffix), None)
+        if said is not None and compression is not said:
+            return UnreadableFile(
+                path, f"is not {said.name}, whatever its name says", about.st_mtime
+            )
         file = LogFile(
             path=path,
             handle=handle,
-            compressed=compressed,
+            compression=compression,
             size=about.st_size,
             born=born_at(handle.fileno()),
             modified=about.st_mtime,
@@ -174,27 +188,28 @@ def _open(path: Path, stack: ExitStack) -> LogFile | UnreadableFile:
         return file
     except FileNotFoundError:
         raise
-    except GZIP_ERRORS as error:
-        return UnreadableFile(path, broken_gzip(error), about.st_mtime)
+    except BROKEN as error:
+        return UnreadableFile(path, broken(compression, error), about.st_mtime)
     except OSError as error:
         return UnreadableFile(
             path, f"can't be read: {error.strerror or error}; let this user read it"
         )
 
 
-def broken_gzip(error: Exception) -> str:
-    """What to tell of a gzip file that could not be read to its end."""
-    return f"is broken gzip ({error}); restore it from the original, or move it away"
+def broken(compression: Compression | None, error: Exception) -> str:
+    """What to tell of a compressed file that could not be read to its end."""
+    kind = "compressed data" if compression is None else compression.name
+    return f"is broken {kind} ({error}); restore it from the original, or move it away"
 
 
 def _read_head(file: LogFile) -> bytes:
-    """The first bytes; of broken gzip, those before the break, if there are enough to know it."""
+    """The first bytes; of a broken file, those before the break, if there are enough to know it."""
     stream, head = file.stream(), b""
     limit = _HEAD if file.compressed else min(_HEAD, file.size)
     try:
         while len(head) < limit and (data := stream.read1(limit - len(head))):  # type: ignore[attr-defined]
             head += data
-    except GZIP_ERRORS:
+    except BROKEN:
         if len(head) < IDENTITY_LENGTH:
             raise
     return head

@@ -5,58 +5,79 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
+import pyarrow as pa
 
 from include.collectors.request_logs.blocks import Block
-from include.collectors.request_logs.formats import FIELDS, format_named
-from include.collectors.request_logs.mapping import (
-    quoted,
-    require_valid,
-    route_sql,
-    service_sql,
-)
-from include.collectors.request_logs.outcome import OUTCOME, OUTCOME_REASON
+from include.collectors.request_logs.formats import format_named
+from include.collectors.request_logs.mapping import quoted, require_valid
 from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
-from userdb.latency import LATENCY_BOUNDS_MS, LATENCY_COLUMNS
+from include.collectors.request_logs.statements import (
+    OTHER,
+    TAKEN,
+    is_timed,
+    parse_sql,
+    part_sql,
+    refused,
+    times_sql,
+    within,
+)
 from userdb.ledger import MAX_SAMPLES, Rejected
-from userdb.models.requests import OUTCOMES
 
 #: More spills to disk.
 _MEMORY = "1GB"
-#: Times that a log can't have: they are garbage that looks like a time (1990 and 2100).
-_EARLIEST_US, _LATEST_US = 631_152_000_000_000, 4_102_444_800_000_000
-#: As long as their columns in request_log.
-_LENGTHS = {
-    "client": 64,
-    "method": 32,
-    "host": 255,
-    "path": 2048,
-    "user": 255,
-    "user_agent": 512,
-    "request_id": 128,
-    "service": 255,
-    "route": 255,
-    "instance": 255,
+#: Columns of a normalised request, as ``Parser.requests`` gives them, over the table ``parsed``.
+COLUMNS = {
+    "time": "make_timestamptz(at_us)",
+    **{
+        name: name
+        for name in (
+            "client",
+            "method",
+            "host",
+            "path",
+            "route",
+            "service",
+            "instance",
+            "status",
+            "outcome",
+        )
+    },
+    "reason": "outcome_reason",
+    "duration_ms": "duration_ms",
+    "bytes": "bytes_sent",
+    "user": '"user"',
+    "user_agent": "user_agent",
+    "request_id": "request_id",
 }
-_KEYS = ("minute", "service", "route", "instance")
-#: What request_minute counts, by how it is counted.
-SUMS = ("requests", *OUTCOMES, "bytes_sent", "latency_count", "latency_us", *LATENCY_COLUMNS)
 
 
 @dataclass
 class ParsedFile:
     """What parsing a file's range said beside the rows: see ``Parser.parse``."""
 
-    #: lines of the format, in and out of the range
+    #: requests, in and out of the range
     lines: int = 0
+    #: lines of the format that tell of no request
+    other: int = 0
     rejected: int = 0
     #: decompressed bytes up to which lines were read
     read_to: int = 0
     samples: list[Rejected] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Requests:
+    """A block's requests: see ``Parser.requests``. ``rows`` has the columns ``COLUMNS``."""
+
+    rows: pa.Table
+    lines: int
+    other: int
+    rejected: int
+    samples: list[Rejected]
 
 
 class Parser:
@@ -67,12 +88,12 @@ class Parser:
     all of them, counted, in table ``part`` (columns ``_KEYS``, ``SUMS`` and latency_max_ms).
 
     Raises:
-        ConfigError: unknown format, or a route's regex is not valid.
+        ConfigError: unknown format, wrong options of it, or a route's regex is not valid.
     """
 
     def __init__(self, source: LogSource, settings: RequestLogsSettings) -> None:
         self._source = source
-        self._format = format_named(source.format, source.name)
+        self._format = format_named(source.format, source.name, source.options)
         self._scratch = tempfile.TemporaryDirectory(prefix="request-logs-")
         self.connection = duckdb.connect(
             config={"memory_limit": _MEMORY, "temp_directory": self._scratch.name}
@@ -81,8 +102,8 @@ class Parser:
         self.connection.execute("SET preserve_insertion_order = false")
         self.connection.execute("SET VARIABLE zone = " + quoted(source.timezone))
         require_valid(source, self.connection)
-        self._parse_sql = self._build()
-        self._times_sql = self._build_times()
+        self._parse_sql = parse_sql(self._format, source)
+        self._times_sql = times_sql(self._format)
         self._has_tables = False
         slow_ms = settings.slow.total_seconds() * 1000
         self._keep = {
@@ -123,8 +144,19 @@ class Parser:
         if not end:
             return None
         self._load(Block(0, data[:end]), self._times_sql)
-        (found,) = self.row(f"SELECT {aggregate} FROM parsed WHERE why IS NULL")
+        (found,) = self.row(f"SELECT {aggregate} FROM parsed WHERE {is_timed(self._format)}")
         return None if found is None else int(found)
+
+    def requests(self, block: Block) -> Requests:
+        """All requests of a block, whatever their time."""
+        self._load(block, self._parse_sql)
+        lines, other, *_ = self._span()
+        rejected, samples = self._refused(block, None, (0, 0))
+        rows = self.connection.sql(
+            f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in COLUMNS.items())} "
+            f"FROM parsed WHERE {TAKEN} ORDER BY byte_offset"
+        ).to_arrow_table()
+        return Requests(rows, lines, other, rejected, samples)
 
     def parse(
         self,
@@ -148,8 +180,9 @@ class Parser:
         for block in blocks:
             self._load(block, self._parse_sql)
             parsed.read_to = block.offset + len(block.data)
-            count, first, earliest, last = self._span()
+            count, other, first, earliest, last = self._span()
             parsed.lines += count
+            parsed.other += other
             if first is not None:
                 for number, samples in pending:
                     if window_us[0] <= first < window_us[1]:
@@ -174,72 +207,6 @@ class Parser:
         del parsed.samples[MAX_SAMPLES:]
         return parsed
 
-    def _build(self) -> str:
-        fields = self._format.fields
-        columns = [
-            f'CAST({fields[name]} AS {kind}) AS "{name}"'
-            if name in fields
-            else f'CAST(NULL AS {kind}) AS "{name}"'
-            for name, kind in FIELDS.items()
-        ]
-        texts = [
-            f"left(replace(nullif(nullif(\"{name}\", ''), '-'), chr(0), '\ufffd'), {length})"
-            f' AS "{name}"'
-            for name, length in _LENGTHS.items()
-        ]
-        return f"""
-            CREATE OR REPLACE TEMP TABLE parsed AS
-            WITH records AS (
-                SELECT byte_offset, line, {self._format.record} AS record FROM block
-            ), fields AS (
-                SELECT byte_offset, line, record IS NULL AS refused, {", ".join(columns)}
-                FROM records
-            ), texts AS (
-                SELECT byte_offset, line, refused, epoch_us(occurred_at) AS at_us, status,
-                       CASE WHEN duration_ms >= 0 AND duration_ms < 1e12 THEN duration_ms END
-                           AS duration_ms,
-                       CASE WHEN bytes_sent >= 0 THEN bytes_sent END AS bytes_sent,
-                       {", ".join(texts)}
-                FROM fields
-            )
-            SELECT * REPLACE (
-                       left({service_sql(self._source.service)}, 255) AS service,
-                       left({route_sql(self._source.route)}, 255) AS route
-                   ),
-                   at_us // 60000000 AS minute,
-                   {OUTCOME} AS outcome,
-                   {OUTCOME_REASON} AS outcome_reason,
-                   {self._why()} AS why
-            FROM texts
-        """
-
-    def _build_times(self) -> str:
-        """As ``_build``, for what looking for a time needs: planning costs more than running."""
-        fields = self._format.fields
-        return f"""
-            CREATE OR REPLACE TEMP TABLE parsed AS
-            WITH records AS (
-                SELECT byte_offset, line, {self._format.record} AS record FROM block
-            ), fields AS (
-                SELECT byte_offset, line, record IS NULL AS refused,
-                       epoch_us({fields["occurred_at"]}) AS at_us,
-                       CAST({fields["status"]} AS INTEGER) AS status
-                FROM records
-            )
-            SELECT byte_offset, at_us, {self._why()} AS why FROM fields
-        """
-
-    def _why(self) -> str:
-        """An expression for why a line is refused; null for one that is taken."""
-        return f"""CASE
-            WHEN trim(line, chr(10) || chr(13) || ' ') = '' THEN 'is empty'
-            WHEN refused THEN {quoted(self._format.refusal)}
-            WHEN at_us IS NULL THEN 'has no time'
-            WHEN at_us NOT BETWEEN {_EARLIEST_US} AND {_LATEST_US} THEN 'has a time out of range'
-            WHEN status IS NULL THEN 'has no status'
-            WHEN status NOT BETWEEN 0 AND 999 THEN 'has a status out of range'
-            END"""
-
     def _load(self, block: Block, sql: str) -> None:
         self.connection.register("block", block.table())
         try:
@@ -247,13 +214,16 @@ class Parser:
         finally:
             self.connection.unregister("block")
 
-    def _span(self) -> tuple[int, int | None, int | None, int | None]:
-        """Of the block: lines of the format; time of the first; earliest time; of the last."""
-        lines, first, earliest, last = self.row(
-            "SELECT count(*), arg_min(at_us, byte_offset), min(at_us), arg_max(at_us, byte_offset)"
-            " FROM parsed WHERE why IS NULL"
+    def _span(self) -> tuple[int, int, int | None, int | None, int | None]:
+        """Of the block: requests; other lines of the format; time of the first of both; earliest
+        time; of the last."""
+        timed = is_timed(self._format)
+        lines, other, first, earliest, last = self.row(
+            f"SELECT count(*) FILTER ({TAKEN}), count(*) FILTER ({OTHER}), "
+            f"arg_min(at_us, byte_offset) FILTER ({timed}), min(at_us) FILTER ({timed}), "
+            f"arg_max(at_us, byte_offset) FILTER ({timed}) FROM parsed"
         )
-        return lines, first, earliest, last
+        return lines, other, first, earliest, last
 
     def _empty_tables(self) -> None:
         if self._has_tables:
@@ -262,44 +232,24 @@ class Parser:
             return
         self._load(Block(0, b""), self._parse_sql)
         self.connection.execute(
-            "CREATE TABLE request AS SELECT * EXCLUDE (line, refused, why) FROM parsed LIMIT 0"
+            "CREATE TABLE request AS SELECT * EXCLUDE (line, why) FROM parsed LIMIT 0"
         )
-        self.connection.execute(f"CREATE TABLE part AS {self._part(0, 0)} LIMIT 0")
+        self.connection.execute(f"CREATE TABLE part AS {part_sql(0, 0)} LIMIT 0")
         self._has_tables = True
 
     def _take(self, low_us: int, high_us: int) -> None:
-        self.connection.execute(f"INSERT INTO part {self._part(low_us, high_us)}")
+        self.connection.execute(f"INSERT INTO part {part_sql(low_us, high_us)}")
         self.connection.execute(
-            "INSERT INTO request SELECT * EXCLUDE (line, refused, why) FROM parsed "
-            f"WHERE why IS NULL AND at_us >= {low_us} AND at_us < {high_us} AND {self._keep}"
+            "INSERT INTO request SELECT * EXCLUDE (line, why) FROM parsed "
+            f"WHERE {within(low_us, high_us)} AND {self._keep}"
         )
-
-    @staticmethod
-    def _part(low_us: int, high_us: int) -> str:
-        outcomes = [f"count(*) FILTER (outcome = '{name}') AS {name}" for name in OUTCOMES]
-        bounds: list[float] = [float("-inf"), *LATENCY_BOUNDS_MS, float("inf")]
-        buckets = [
-            f"count(*) FILTER (duration_ms > '{below}'::DOUBLE"
-            f" AND duration_ms <= '{bound}'::DOUBLE) AS {name}"
-            for name, (below, bound) in zip(LATENCY_COLUMNS, pairwise(bounds), strict=True)
-        ]
-        return f"""
-            SELECT {", ".join(_KEYS)}, count(*) AS requests, {", ".join(outcomes)},
-                   coalesce(sum(bytes_sent), 0)::BIGINT AS bytes_sent,
-                   count(duration_ms) AS latency_count,
-                   -- whole microseconds: a sum of floats depends on the order of its terms
-                   coalesce(sum(round(duration_ms * 1000)::BIGINT), 0)::BIGINT AS latency_us,
-                   max(duration_ms) AS latency_max_ms, {", ".join(buckets)}
-            FROM parsed WHERE why IS NULL AND at_us >= {low_us} AND at_us < {high_us}
-            GROUP BY ALL
-        """
 
     def _refused(
         self, block: Block, before: int | None, window_us: tuple[int, int]
     ) -> tuple[int, list[Rejected]]:
         """Count and samples of the refused lines in the window; of all, without ``before``."""
         number, samples = 0, []
-        within = f"BETWEEN {window_us[0]} AND {window_us[1] - 1}"
+        told = f"BETWEEN {window_us[0]} AND {window_us[1] - 1}"
         if block.too_long is not None and (before is None or window_us[0] <= before < window_us[1]):
             number += 1
             samples.append(Rejected(str(block.too_long), "is longer than 8 MiB"))
@@ -309,10 +259,12 @@ class Parser:
             CREATE OR REPLACE TEMP TABLE refused AS
             SELECT bad.byte_offset, bad.why,
                    left(replace(rtrim(bad.line, chr(10) || chr(13)), chr(0), '\ufffd'), 200) AS text
-            FROM (SELECT * FROM parsed WHERE why IS NOT NULL) bad
-            ASOF LEFT JOIN (SELECT byte_offset, at_us FROM parsed WHERE why IS NULL) good
+            FROM (SELECT * FROM parsed WHERE {refused(self._format)}) bad
+            ASOF LEFT JOIN (
+                SELECT byte_offset, at_us FROM parsed WHERE {is_timed(self._format)}
+            ) good
                 ON bad.byte_offset >= good.byte_offset
-            WHERE {before is None} OR coalesce(good.at_us, {default}) {within}
+            WHERE {before is None} OR coalesce(good.at_us, {default}) {told}
             """
         )
         number += self.row("SELECT count(*) FROM refused")[0]

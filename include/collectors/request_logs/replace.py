@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, String, cast, delete, func, select
 
-from include.collectors.request_logs.parse import SUMS
+from include.collectors.request_logs.statements import SUMS
 from userdb.bulk import bulk_insert
 from userdb.ledger import mark_dirty, spans
 from userdb.models import RequestLog, RequestMinute, Series

@@ -102,7 +102,8 @@ class LogSource(BaseModel):
     """A gateway's log: its files, their format, and how a request gets service and route.
 
     ``paths`` are files or globs, rotated and gzipped ones included; a file without glob characters
-    must exist. ``timezone`` is for formats whose times name none.
+    must exist. ``options`` are those of the format. ``timezone`` is for formats whose times name
+    none.
     """
 
     model_config = _STRICT
@@ -110,6 +111,7 @@ class LogSource(BaseModel):
     name: Name
     paths: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
     format: str
+    options: dict[str, Any] = Field(default_factory=dict)
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     service: Annotated[ServiceMapping, BeforeValidator(_fixed_name)] = ServiceMapping()
     route: RouteMapping = RouteMapping()

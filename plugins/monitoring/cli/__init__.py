@@ -16,6 +16,7 @@ from monitoring.cli.db import db
 from monitoring.cli.deliveries import deliveries
 from monitoring.cli.gateway import gateway
 from monitoring.cli.key import key
+from monitoring.cli.logs import logs
 from monitoring.cli.pods import pods
 from monitoring.cli.policy import policy
 from monitoring.cli.receiver import receiver
@@ -51,6 +52,7 @@ for command in (
 app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")
 app.add_typer(policy, name="policy")
+app.add_typer(logs, name="logs")
 app.add_typer(routing, name="routing")
 app.add_typer(silence, name="silence")
 app.add_typer(receiver, name="receiver")

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
@@ -132,6 +133,49 @@ def test_broken_gzip_fails_its_source_and_keeps_the_others(store: Store, tmp_pat
     log.collect(store, log.settings(tmp_path), 4, 6)
     assert log.requests_by_minute(store)[4] == 2
     assert log.covered(store, 5, 6) == [False]
+
+
+def _zstd(data: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def test_zstd_is_read_as_gzip_is(sqlite_store: Store, tmp_path: Path) -> None:
+    path, old = tmp_path / "access.log", tmp_path / "access.log.1.zst"
+    data = b"".join(log.lines([m / 1000]) for m in range(3000))
+    path.write_bytes(data)
+    log.collect(sqlite_store, log.settings(tmp_path), 0, 5)
+    before = log.contents(sqlite_store)
+    old.write_bytes(_zstd(data))
+    path.unlink()
+    log.collect(sqlite_store, log.settings(tmp_path), 0, 5)
+    assert log.contents(sqlite_store) == before
+    for broken, why in [(_zstd(data)[:-9], "is broken zstd"), (data, "is not zstd")]:
+        old.write_bytes(broken)
+        (report,) = log.collect(sqlite_store, log.settings(tmp_path), 0, 5).sources
+        assert report.status == "failed"
+        assert f"{old} {why}" in (report.message or "")
+        assert log.contents(sqlite_store) == before
+
+
+def test_a_source_described_wrongly_keeps_no_other_from_being_read(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "access.log").write_bytes(log.lines(range(-20, 4)))
+    right = log.settings(tmp_path)
+    (good,) = right.request_logs.sources
+    wrong = good.model_copy(update={"name": "other", "format": "mapped_json"})
+    settings = right.model_copy(
+        update={"request_logs": right.request_logs.model_copy(update={"sources": [wrong, good]})}
+    )
+    failed, read = log.collect(sqlite_store, settings, 0, 5).sources
+    assert (failed.status, read.status, read.rows) == ("failed", "ok", 4)
+    assert failed.message == (
+        "request_logs source 'other': format mapped_json: options.fields: Field required"
+    )
 
 
 def test_old_broken_gzip_does_not_fail_today(store: Store, tmp_path: Path) -> None:
