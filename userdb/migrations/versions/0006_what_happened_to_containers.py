@@ -8,7 +8,7 @@ from alembic import op
 from userdb.migrations.steps import add_columns
 from userdb.types import Float64
 
-revision = "0008"
+revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
