@@ -34,6 +34,7 @@ from monitoring.api.access import KnownKeys, Login, requires
 from monitoring.api.body import BodyLimit
 from monitoring.api.openapi import describe
 from monitoring.api.rate_limit import RateLimiter
+from monitoring.api.received import ReceivedEvents
 from monitoring.intake.airflow_runs import ChainRuns, RestRuns
 from monitoring.intake.urgent import UrgentRuns
 
@@ -59,6 +60,7 @@ def create_app(
     app.state.login = login
     app.state.limiter = RateLimiter()
     app.state.known_keys = KnownKeys()
+    app.state.received = ReceivedEvents()
     app.state.urgent = UrgentRuns(runs, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit)
     problems.install(app)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from monitoring.api.access import Principal, requires
+from monitoring.api.received import ReceivedEvents
 from monitoring.intake import Bounds, Receipt, accept_events
 from monitoring.intake.urgent import UrgentRuns
 from userdb.store import Store
@@ -39,6 +40,13 @@ def store_sent(request: Request, store: Store, sent: Sequence[Any], *, source: s
     """
     bounds = Bounds.from_environment()
     receipt = accept_events(store, sent, now=datetime.now(UTC), bounds=bounds, source=source)
+    received: ReceivedEvents = request.app.state.received
+    received.add(
+        source,
+        stored=receipt.stored,
+        repeated=receipt.repeated,
+        rejected=len(receipt.rejected),
+    )
     urgent: UrgentRuns = request.app.state.urgent
     urgent.notice(store, receipt.new)
     return receipt

@@ -1,5 +1,6 @@
 """Route: the chain's own health for Prometheus. Read from userdb at each scrape, so that it is the
-same whichever server process answers, and one that was just started knows all."""
+same whichever server process answers, and one that was just started knows all. The events that
+were received are the only counts of the process itself."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -153,10 +154,11 @@ class ChainCollector(Collector):
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def metrics(store: StoreDep) -> Any:
+def metrics(store: StoreDep, request: Request) -> Any:
     """The chain's own health and counts, in Prometheus' text format 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(
         ChainCollector(read_numbers(store, now=datetime.now(UTC), collectors=COLLECTORS))
     )
+    registry.register(request.app.state.received)
     return Response(generate_latest(registry), media_type=_TEXT)

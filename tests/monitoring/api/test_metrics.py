@@ -128,9 +128,33 @@ def test_an_alert_that_was_resolved_by_hand_counts_no_more(asking, chain, store)
     assert samples["monitoring_alerts", "timeouts", "critical", "firing"] == 1
 
 
+def send_events(asking):
+    good = {"event_id": "one", "message": "failed"}
+    sent = [
+        good,
+        {"message": 7},
+        {"message": "from the future", "occurred_at": "2999-01-01T00:00Z"},
+    ]
+    response = asking.post("/api/v1/events", json=sent)
+    assert response.status_code == 200, response.text
+
+
+def test_events_are_counted_by_what_became_of_them(asking, store):
+    _, before = scrape(asking)
+    for _ in range(2):
+        send_events(asking)
+    _, after = scrape(asking)
+    counted = {key: number - before.get(key, 0) for key, number in after.items()}
+    results = {
+        key[1]: number for key, number in counted.items() if key[0].startswith("monitoring_rec")
+    }
+    assert results == {"stored": 1, "repeated": 1, "rejected": 4}
+
+
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 def test_the_page_names_every_metric_with_its_labels(asking, chain, store):
     store.write(lambda connection: connection.execute(insert(Delivery), [delivery(1, "sent")]))
+    send_events(asking)
     families, _ = scrape(asking)
     told = {sample.name: set(sample.labels) for family in families for sample in family.samples}
     page = Path(__file__).parents[3] / "docs" / "reads.md"
