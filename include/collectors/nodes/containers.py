@@ -37,6 +37,19 @@ _COPIED = (
     "throttled_periods",
     "throttled_ns",
 )
+#: What a node may say outright instead of leaving it to be computed.
+_GIVEN = (
+    "cpu_limit_percent",
+    "cpu_percent",
+    "down",
+    "exits",
+    "oom_kills",
+    "reason",
+    "restarts_delta",
+    "undeclared",
+    "wrong_image",
+    "wrong_limit",
+)
 
 
 def store_containers(
@@ -162,7 +175,9 @@ def _record(
     cpu = None
     if row.cpu_total_ns is not None and row.cpu_system_ns is not None:
         cpu = CpuCounters(row.cpu_total_ns, row.cpu_system_ns, row.online_cpus or 0)
-    usage = Usage(cpu=cpu, **{name: getattr(row, name) for name in _COPIED})
+    usage = Usage(
+        cpu=cpu, cpu_percent=row.cpu_percent, **{name: getattr(row, name) for name in _COPIED}
+    )
     container = Container(
         container_id=row.container_id,
         name=row.container,
@@ -178,6 +193,7 @@ def _record(
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        cpu_limit_cores=row.cpu_limit_cores,
         usage=usage,
     )
     record = sample_row(
@@ -188,5 +204,5 @@ def _record(
         observed_at=row.observed_at,
         since=row.observed_at - 2 * _CADENCE,
     )
-    given = {name: getattr(row, name) for name in ("cpu_percent", "restarts_delta")}
+    given = {name: getattr(row, name) for name in _GIVEN}
     return record | {name: value for name, value in given.items() if value is not None}

@@ -37,6 +37,7 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whi
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Large = Annotated[int, Field(ge=0, lt=2**63)]
 Finite = Annotated[float, Field(ge=0, lt=1e15, allow_inf_nan=False)]
+Flag = Annotated[int, Field(ge=0, le=1)]
 #: Of a container, in its runtime's words.
 Word = Annotated[str, StringConstraints(min_length=1, max_length=32)]
 
@@ -198,8 +199,11 @@ class ContainerRow(BaseModel):
         default=None, description="The engine's; by default the node's name", examples=["worker-1"]
     )
     state: Word = Field(
-        description="created, running, paused, restarting, removing, exited or dead",
+        description="created, waiting, running, paused, restarting, exited, dead, absent, ...",
         examples=["running"],
+    )
+    reason: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        default=None, description="Why it waits or ended", examples=["OOMKilled"]
     )
     health: Word | None = Field(
         default=None,
@@ -216,10 +220,28 @@ class ContainerRow(BaseModel):
     restarts_delta: Count | None = Field(
         default=None, description="Since the sample before; by default from restarts"
     )
+    exits: Count | None = Field(
+        default=None, description="Times that it ended unasked since the sample before"
+    )
+    oom_kills: Count | None = Field(
+        default=None, description="Times that it ended for want of memory since then"
+    )
+    down: Flag | None = Field(
+        default=None, description="1 if it should run and does not; by default: if it does not run"
+    )
+    undeclared: Flag | None = Field(
+        default=None, description="Against the host's manifests, as are the next two"
+    )
+    wrong_image: Flag | None = None
+    wrong_limit: Flag | None = None
     cpu_percent: Finite | None = Field(
         default=None,
         description="100 is one core; by default from the counters of two samples",
         examples=[37.5],
+    )
+    cpu_limit_cores: Finite | None = Field(default=None, examples=[1.5])
+    cpu_limit_percent: Finite | None = Field(
+        default=None, description="cpu_percent as a share of the limit"
     )
     memory_bytes: Large | None = Field(default=None, examples=[104857600])
     memory_limit_bytes: Large | None = None

@@ -13,11 +13,18 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select, update
 
 from include.collectors.nodes import pages
+from include.collectors.nodes.containers import store_containers
 from include.collectors.nodes.pages import Page, read_page
-from include.collectors.nodes.wire import ContainerMinute, EventRow, Kind, RequestMinute
+from include.collectors.nodes.wire import (
+    ContainerMinute,
+    ContainerRow,
+    EventRow,
+    Kind,
+    RequestMinute,
+)
 from tests.collectors.pull.facts import (
     FIRST,
     STOP,
@@ -29,7 +36,7 @@ from tests.collectors.pull.facts import (
 )
 from userdb.errors import InvalidRequestError
 from userdb.ledger import mark_dirty
-from userdb.models import Collection, MinuteChange, MonitorEvent
+from userdb.models import Collection, ContainerSample, MinuteChange, MonitorEvent
 from userdb.models import RequestMinute as StoredMinute
 from userdb.store import Store
 from userdb.times import from_minute, to_minute
@@ -68,6 +75,35 @@ def test_events_come_in_pages_each_once_and_on_from_the_last(store: Store) -> No
     assert all(EventRow.model_validate(item) for page in found for item in page.items)
     add_events(store, "late", at=BEGIN + timedelta(seconds=1))
     assert [one["event_id"] for one in read(store, "events", found[-1].cursor).items] == ["late"]
+
+
+def test_a_sample_has_all_its_columns_on_the_wire(store: Store) -> None:
+    columns = set(ContainerSample.__table__.columns.keys())
+    # the rest is in the minute, in the labels, or follows from what is there
+    assert columns - set(ContainerRow.model_fields) == {"series_id", "running", "unhealthy"}
+    told = {
+        "reason": "OOMKilled",
+        "exits": 2,
+        "oom_kills": 1,
+        "down": 0,
+        "undeclared": 1,
+        "wrong_image": 1,
+        "wrong_limit": 0,
+        "cpu_percent": 30.0,
+        "cpu_limit_cores": 1.5,
+        "cpu_limit_percent": 20.0,
+    }
+    add_sample(store, "edge", FIRST)
+    store.write(lambda connection: connection.execute(update(ContainerSample).values(told)))
+    (item,) = read(store, "containers").items
+    (row,) = ContainerMinute.model_validate(item).rows
+    store.write(
+        lambda connection: store_containers(connection, [row], node="copy", pulled=True, now=NOW)
+    )
+    with store.read() as connection:
+        names = [ContainerSample.__table__.c[name] for name in told]
+        first, second = connection.execute(select(*names))
+    assert first == second == tuple(told.values())
 
 
 def test_a_page_of_long_events_ends_early_and_has_one_at_least(
