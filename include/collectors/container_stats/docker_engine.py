@@ -102,7 +102,7 @@ class DockerEngine:
             client.timeout = max(1, round(self._timeout_s / 3))
             events, notes = self._events(opened.value, period)
             outcomes = call_all(
-                [partial(_read, client, str(entry["Id"]), began) for entry in wanted],
+                [partial(_read, opened.value, str(entry["Id"]), began) for entry in wanted],
                 workers=self._concurrency,
                 timeout_s=max(self._timeout_s - (time.perf_counter() - began), 0.0),
             )
@@ -222,14 +222,17 @@ class DockerEngine:
         return tuple(containers), tuple(rejected)
 
 
-def _read(client: APIClient, mark: str, began: float) -> _Read:
+def _read(opened: _Opened, mark: str, began: float) -> _Read:
     """Inspect a container and measure it. One that can't be measured still has a state."""
+    client = opened.client
     container = parse_inspect(client.inspect_container(mark), time.perf_counter() - began)
     if container.state not in MEASURABLE:
         return container, None
     one_shot = None if version_lt(client.api_version, _ONE_SHOT) else True
     try:
-        usage = parse_stats(client.stats(mark, stream=False, one_shot=one_shot))
+        usage = parse_stats(
+            client.stats(mark, stream=False, one_shot=one_shot), podman=opened.podman
+        )
     except NotFound:
         raise
     except Exception as error:

@@ -74,8 +74,11 @@ def parse_inspect(answer: Mapping[str, Any], read_after_s: float) -> Container:
     )
 
 
-def parse_stats(answer: Mapping[str, Any]) -> Usage | None:
+def parse_stats(answer: Mapping[str, Any], *, podman: bool = False) -> Usage | None:
     """What ``GET /containers/{id}/stats`` measured; None where it measured nothing.
+
+    What Podman gives as the machine's CPU time leaves out the time in which CPUs were idle: a
+    container alone on its machine would seem to use all of it. ``podman stats`` takes the clock.
 
     The answer for a container without processes has the shape of any other, with zeros in it.
     """
@@ -84,10 +87,12 @@ def parse_stats(answer: Mapping[str, Any]) -> Usage | None:
     blocks: Mapping[str, Any] = answer.get("blkio_stats") or {}
     networks: Mapping[str, Any] | None = answer.get("networks")
     cpu = formulas.cpu_counters(cpu_stats)
+    if podman and cpu is not None:
+        cpu = formulas.by_the_clock(cpu, parse_time(answer.get("read")))
     used, limit = formulas.memory_used(memory), count(memory.get("limit"))
     if cpu is None and used is None:
         return None
-    before = formulas.cpu_counters(answer.get("precpu_stats") or {})
+    before = None if podman else formulas.cpu_counters(answer.get("precpu_stats") or {})
     throttling: Mapping[str, Any] = cpu_stats.get("throttling_data") or {}
     entries = blocks.get("io_service_bytes_recursive")
     return Usage(

@@ -6,7 +6,7 @@ They take parts of the engine's JSON answers as they come, from cgroup v1, v2 an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.collectors.container_stats.runtime import CpuCounters
@@ -33,6 +33,14 @@ def cpu_counters(cpu_stats: Mapping[str, Any]) -> CpuCounters | None:
     if total is None or not system:
         return None
     return CpuCounters(total, system, cpus)
+
+
+def by_the_clock(counters: CpuCounters, read_at: datetime | None) -> CpuCounters | None:
+    """The counters against the time that passes, as one CPU's; None without a time."""
+    if read_at is None:
+        return None
+    since = (read_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return CpuCounters(counters.total_ns, 1000 * since, 1)
 
 
 def cpu_percent(before: CpuCounters | None, after: CpuCounters | None) -> float | None:

@@ -10,6 +10,7 @@ from include.collectors.container_stats.docker_payload import (
     parse_stats,
     parse_time,
 )
+from include.collectors.container_stats.formulas import cpu_percent
 from include.collectors.container_stats.runtime import CpuCounters, Usage
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -128,6 +129,26 @@ def test_stats_on_cgroup_v2() -> None:
         throttled_periods=4,
         throttled_ns=777,
     )
+
+
+def test_a_container_of_podman_is_measured_by_the_clock() -> None:
+    """The machine did nothing else: by its CPU time, the container would have used two CPUs."""
+
+    def measured(second: int, total: int) -> CpuCounters | None:
+        answer = {
+            "read": f"2026-03-01T10:00:{second:02}.5Z",
+            "cpu_stats": {
+                "cpu_usage": {"total_usage": total},
+                "system_cpu_usage": 30_000_000_000 + total,
+                "online_cpus": 2,
+            },
+        }
+        usage = parse_stats(answer, podman=True)
+        assert usage is not None
+        assert usage.cpu_before is None
+        return usage.cpu
+
+    assert cpu_percent(measured(10, 0), measured(12, 600_000_000)) == pytest.approx(30)
 
 
 def test_stats_of_podman() -> None:

@@ -146,7 +146,9 @@ def test_events_are_counted_by_what_became_of_them(asking, store):
     _, after = scrape(asking)
     counted = {key: number - before.get(key, 0) for key, number in after.items()}
     results = {
-        key[1]: number for key, number in counted.items() if key[0].startswith("monitoring_rec")
+        key[1]: number
+        for key, number in counted.items()
+        if key[0] == "monitoring_received_events_total" and key[2] == "ops"
     }
     assert results == {"stored": 1, "repeated": 1, "rejected": 4}
 
