@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import requests
 from monitoring.cli import app
 from typer.testing import CliRunner
 
+from tests.servers.monitoring_serve import run_serve
 from userdb.migrate import upgrade
 from userdb.store import open_store
 
@@ -41,24 +41,8 @@ def monitoring() -> Monitoring:
 @pytest.fixture
 def served(monitoring: Monitoring, tmp_path: Path) -> Iterator[str]:
     """The address of `monitoring serve` on a free port, with the test's userdb."""
-    log = tmp_path / "serve.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*COMMAND, "serve", "--port", "0"],
-            env={**os.environ, "MONITORING_HOME": str(tmp_path)},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        end = time.monotonic() + 60
-        while "running on " not in (text := log.read_text()):
-            assert process.poll() is None, text
-            assert time.monotonic() < end, text
-            time.sleep(0.05)
-        yield text.split("running on ")[1].split()[0]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in (0, -signal.SIGTERM)
+    with run_serve(COMMAND, {**os.environ, "MONITORING_HOME": str(tmp_path)}, tmp_path) as url:
+        yield url
 
 
 def test_a_key_made_by_command_opens_the_server_until_it_is_revoked(

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import yaml
 from monitoring.registry.definition import HealthCheck, Registration
 from monitoring.routes.definition import RouteSpec
 
+from tests.servers.monitoring_serve import run_serve
 from userdb.migrate import upgrade
 from userdb.store import open_store
 
@@ -41,24 +41,8 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def url(home: Path) -> Iterator[str]:
-    log = home / "serve.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [home / "bin" / "monitoring", "serve", "--port", "0"],
-            env=environment(home),
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        end = time.monotonic() + 60
-        while "running on " not in (text := log.read_text()):
-            assert process.poll() is None, text
-            assert time.monotonic() < end, text
-            time.sleep(0.05)
-        yield text.split("running on ")[1].split()[0]
-    finally:
-        process.terminate()
-        process.wait(30)
+    with run_serve([home / "bin" / "monitoring"], environment(home), home) as address:
+        yield address
 
 
 def environment(home: Path) -> dict[str, str]:

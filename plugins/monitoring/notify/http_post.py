@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
+from include.reporting.backoff import retry_after_s
 from monitoring.notify.channels import Receipt
 from monitoring.notify.definition import Receiver
 from monitoring.notify.transport import Route, Transport
@@ -127,37 +127,19 @@ class HttpPost:
 
 def refusal(text: str, status: int, headers: Mapping[str, str], now: datetime) -> DeliveryError:
     """The error for an answer that isn't 2xx."""
+    asked = retry_after_s(headers.get("Retry-After"), now)
     return DeliveryError(
         text,
         permanent=is_permanent(status),
         http_status=status,
-        retry_after_s=retry_after(headers.get("Retry-After"), now),
+        # a receiver's slip must not silence it for good
+        retry_after_s=None if asked is None else min(asked, _LONGEST_RETRY_AFTER_S),
     )
 
 
 def is_permanent(status: int) -> bool:
     """Whether the same message would be refused again."""
     return 400 <= status < 500 and status not in (408, 429)
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds that the header asks to wait, at most an hour; None where it asks nothing sensible.
-
-    The limit keeps a receiver's slip from silencing it for good.
-    """
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        seconds = float(text)
-    else:
-        try:
-            at = parsedate_to_datetime(text)
-        except (TypeError, ValueError):
-            return None
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        seconds = (at - now).total_seconds()
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_S)
 
 
 def _check_files(receiver: Receiver, options: HttpOptions) -> None:
