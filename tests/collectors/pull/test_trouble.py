@@ -51,13 +51,13 @@ def good(kind: str, _: BaseHTTPRequestHandler) -> bytes:
 
 
 def hang(_: str, handler: BaseHTTPRequestHandler) -> None:
-    time.sleep(5)
+    time.sleep(20)
 
 
 def drip(_: str, handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
-    for _ in range(100):
+    for _ in range(400):
         handler.wfile.write(b" ")
         handler.wfile.flush()
         time.sleep(0.05)
@@ -65,7 +65,7 @@ def drip(_: str, handler: BaseHTTPRequestHandler) -> None:
 
 def drip_headers(_: str, handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
-    for _ in range(100):
+    for _ in range(400):
         handler.wfile.write(b"x")
         handler.wfile.flush()
         time.sleep(0.05)
@@ -77,14 +77,14 @@ def test_a_node_that_does_not_come_to_an_end_takes_its_time_limit_and_nobody_els
 ) -> None:
     with run_scripted_node("slow", slow) as one, run_scripted_node("good", good) as other:
         began = time.perf_counter()
-        report = pull(sqlite_store, one, other, timeout_s=1)
-        assert time.perf_counter() - began < 3
+        report = pull(sqlite_store, one, other, timeout_s=4)
+        assert time.perf_counter() - began < 12
     found = statuses(report)
     assert {found[f"slow/{kind}"] for kind in ("events", "requests", "containers")} == {"failed"}
     assert {found[f"good/{kind}"] for kind in ("events", "requests", "containers")} == {"ok"}
     assert (events(sqlite_store), requests(sqlite_store)) == ({"good": 1}, {("good/edge", 0): 1})
     assert covers(sqlite_store, "request") == []
-    assert any("did not answer within 1 s" in (one.message or "") for one in report.sources)
+    assert any("did not answer within 4 s" in (one.message or "") for one in report.sources)
 
 
 def test_what_a_slow_node_answered_in_time_is_kept_and_read_on_from(sqlite_store: Store) -> None:
@@ -96,12 +96,12 @@ def test_what_a_slow_node_answered_in_time_is_kept_and_read_on_from(sqlite_store
             return page([])
         if "since=one" in handler.path:
             if len(asked) == 2:
-                time.sleep(3)
+                time.sleep(6)
             return page([event("second")], cursor="two")
         return page([event("first")], cursor="one", more=True)
 
     with run_scripted_node("slow", slower) as node:
-        pull(sqlite_store, node, timeout_s=1)
+        pull(sqlite_store, node, timeout_s=3)
         assert events(sqlite_store) == {"first": 1}
         pull(sqlite_store, node)
     assert events(sqlite_store) == {"first": 1, "second": 1}
