@@ -1,0 +1,1 @@
+"""What runs inside the image: secrets out of files, first set-up, health checks."""

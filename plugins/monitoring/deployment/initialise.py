@@ -1,0 +1,173 @@
+"""``python -m monitoring.deployment.initialise``: make a deployment ready, and end.
+
+Run before everything else, at each start; what is as it should be is left alone. It
+
+1. migrates userdb, and then Airflow's metadata. Both take a lock, so that two never migrate at
+   once, and both refuse a schema that is newer than the code;
+2. gives Airflow its roles, its users and the connection ``userdb``;
+3. writes the gateway's configuration, with an API key of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+
+from monitoring.keys import create_key, recognise
+from userdb.errors import AccessError, MonitoringError
+from userdb.migrate import upgrade
+from userdb.store import Store, open_store
+
+#: What the HTTP API asks for reads (`monitoring.api.auth`), and only Airflow's Admin has.
+_READS = ("can_read", "Plugins")
+_READERS = ("Viewer", "User", "Op")
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of Airflow's whose password is a secret of the deployment."""
+
+    name: str
+    role: str
+    password_setting: str
+
+
+ACCOUNTS = (
+    Account("admin", "Admin", "MONITORING_ADMIN_PASSWORD"),
+    # starts the chain for urgent events
+    Account("ingest", "User", "MONITORING_AIRFLOW_PASSWORD"),
+)
+
+
+def main() -> None:
+    """Do all of it. Ends with exit code 1 and a message where it can't be done."""
+    try:
+        store = open_store()
+        try:
+            say(f"userdb is at schema {upgrade(store)}")
+            subprocess.run(["airflow", "db", "migrate"], check=True)
+            set_up_airflow(store)
+            write_gateway_configuration(
+                store,
+                template=Path(os.environ["MONITORING_GATEWAY_TEMPLATE"]),
+                target=Path(os.environ["MONITORING_GATEWAY_CONFIG"]),
+                now=datetime.now(UTC),
+            )
+        finally:
+            store.close()
+    except MonitoringError as error:
+        sys.exit(f"init: {error}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"init: `airflow db migrate` ended with exit code {error.returncode}")
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"init: {text}\n")
+    sys.stdout.flush()
+
+
+def set_up_airflow(store: Store) -> None:
+    """Airflow's roles, users and connection. Passwords are set to what the secrets say."""
+    from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
+    from airflow.utils.providers_configuration_loader import providers_configuration_loaded
+
+    @providers_configuration_loaded  # type: ignore[untyped-decorator]
+    def accounts() -> None:
+        with get_application_builder() as builder:
+            manager = builder.sm
+            manager.sync_roles()
+            manager.bulk_sync_roles([{"role": role, "perms": [_READS]} for role in _READERS])
+            for account in ACCOUNTS:
+                _ensure(manager, account, os.environ[account.password_setting])
+
+    accounts()
+    _write_connection(store)
+
+
+def _ensure(manager: Any, account: Account, password: str) -> None:
+    user = manager.find_user(username=account.name)
+    if user is None:
+        role = manager.find_role(account.role)
+        mail = f"{account.name}@localhost"
+        if not manager.add_user(account.name, account.name, "-", mail, role, password):
+            raise MonitoringError(f"Airflow's user {account.name} could not be made; see above")
+        say(f"made Airflow's user {account.name} ({account.role})")
+    elif not manager.check_password(account.name, password):
+        manager.reset_password(user.id, password)
+        say(f"set the password of Airflow's user {account.name}")
+
+
+def _write_connection(store: Store) -> None:
+    """Airflow's connection ``userdb``, for hooks of DAGs of one's own."""
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    url = store.url.url
+    with create_session() as session:
+        session.execute(delete(Connection).where(Connection.conn_id == "userdb"))
+        session.add(
+            Connection(
+                conn_id="userdb",
+                conn_type="mysql",
+                host=url.host,
+                port=url.port,
+                login=url.username,
+                password=url.password,
+                schema=url.database,
+            )
+        )
+
+
+def write_gateway_configuration(
+    store: Store, *, template: Path, target: Path, now: datetime
+) -> None:
+    """Write ``template`` to ``target`` with the gateway's API key in the place of ``${KEY}``.
+
+    The key that the file has is kept as long as it is valid. A change takes the gateway's restart.
+    """
+    key = _key_in(target)
+    if key is None or not _is_valid(store, key, now):
+        # names of keys are never used again
+        made, key = create_key(
+            store, f"gateway-{now:%Y%m%dT%H%M%S}", ["read"], by="init", now=now
+        )
+        say(f"made the API key {made.name}")
+    text = Template(template.read_text(encoding="utf-8")).substitute(KEY=key)
+    if target.exists() and target.read_text(encoding="utf-8") == text:
+        return
+    new = target.with_name(f"{target.name}.new")
+    new.touch(mode=0o600)
+    new.write_text(text, encoding="utf-8")
+    new.replace(target)
+    say(f"wrote {target.name} for the gateway")
+
+
+def _key_in(file: Path) -> str | None:
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        bearer = str(found["providers"]["http"]["headers"]["Authorization"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return None
+    return bearer.removeprefix("Bearer ")
+
+
+def _is_valid(store: Store, key: str, now: datetime) -> bool:
+    try:
+        with store.read() as connection:
+            recognise(connection, key, now=now)
+    except AccessError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
