@@ -58,6 +58,12 @@ REQUIREMENTS = (
     Requirement("nginx", "apt-get install nginx-light", ("nginx",)),
     Requirement("apache", "apt-get install apache2-bin", ("apache2",)),
     Requirement("haproxy", "apt-get install haproxy", ("haproxy",)),
+    Requirement(
+        "compose",
+        "apt-get install --no-install-recommends docker-compose debootstrap (and run as root)",
+        ("docker-compose", "debootstrap", "nsenter"),
+        root=True,
+    ),
     Requirement("curl", "apt-get install curl", ("curl",)),
     Requirement(
         "rabbitmq",

@@ -15,7 +15,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,13 @@ class DockerServer:
     def url(self) -> str:
         return f"unix://{self.folder / 'docker.sock'}"
 
-    def docker(self, *arguments: str, stdin: bytes | None = None) -> str:
+    def docker(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        timeout_s: float = 60,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
         """Run the docker command against this engine and return its output.
 
         Raises:
@@ -48,9 +54,9 @@ class DockerServer:
             input=stdin,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=timeout_s,
             # neither contexts nor logins of whoever runs the tests
-            env={"PATH": _path(), "HOME": str(self.folder)},
+            env={"PATH": _path(), "HOME": str(self.folder), **(environment or {})},
         )
         if done.returncode:
             raise RuntimeError(f"docker {' '.join(arguments)}: {done.stderr.decode().strip()}")
@@ -73,22 +79,42 @@ class DockerServer:
 @contextmanager
 def run_docker() -> Iterator[DockerServer]:
     """Start an engine with the image ``IMAGE``; at the end its containers end with it."""
-    daemon, busybox = shutil.which("dockerd", path=_path()), shutil.which("busybox", path=_path())
-    if daemon is None or busybox is None:
+    busybox = shutil.which("busybox", path=_path())
+    if busybox is None:
         raise RuntimeError("an engine needs: apt-get install docker.io busybox-static")
+    with run_engine() as server:
+        server.docker("import", "-", IMAGE, stdin=busybox_image(Path(busybox)))
+        yield server
+
+
+@contextmanager
+def run_engine(data: Path | None = None, *, isolated: bool = True) -> Iterator[DockerServer]:
+    """Start an engine; at the end its containers are removed and it ends.
+
+    Args:
+        data: where its images and volumes are, and stay; default: the scratch folder.
+        isolated: in a network namespace of its own, where containers reach each other and nothing
+            else. If not, it has no network of its own at all: for builds in the host's.
+    """
+    daemon = shutil.which("dockerd", path=_path())
+    if daemon is None:
+        raise RuntimeError("an engine needs: apt-get install docker.io")
     # not pytest's tmp_path: a socket's path may have 107 characters, containerd's is the longest
     folder = Path(tempfile.mkdtemp(prefix="docker-", dir="/tmp"))
+    alone = ["unshare", "--net", "--", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
-                *("unshare", "--net", "--", daemon),
+                *(alone if isolated else ()),
+                daemon,
                 f"--host=unix://{folder / 'docker.sock'}",
-                f"--data-root={folder / 'data'}",
+                f"--data-root={data or folder / 'data'}",
                 f"--exec-root={folder / 'exec'}",
                 f"--pidfile={folder / 'pid'}",
                 "--iptables=false",
                 "--ip6tables=false",
                 "--ip-masq=false",
+                *(() if isolated else ("--bridge=none",)),
             ],
             stdout=log,
             stderr=log,
@@ -98,7 +124,6 @@ def run_docker() -> Iterator[DockerServer]:
         server = DockerServer(folder, process.pid)
         try:
             _wait(server, process)
-            server.docker("import", "-", IMAGE, stdin=busybox_image(Path(busybox)))
             yield server
             server.remove_all()
         finally:
