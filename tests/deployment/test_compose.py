@@ -137,7 +137,9 @@ def test_the_docker_socket_is_read_through_the_proxy_only(project: Project) -> N
         ("GET", "/secrets"),
     ):
         assert ask(method, path) == 403, path
-    mounts = json.loads(project.engine.docker("inspect", *project.engine.docker("ps", "-q").split()))
+    mounts = json.loads(
+        project.engine.docker("inspect", *project.engine.docker("ps", "-q").split())
+    )
     sees = {
         one["Config"]["Labels"].get("com.docker.compose.service")
         for one in mounts
@@ -169,9 +171,7 @@ def test_people_log_in_with_real_accounts_and_roles(project: Project) -> None:
 
 
 def test_a_request_through_the_gateway_becomes_a_row(project: Project) -> None:
-    wait_for(
-        lambda: project.request("GET", f"{_GATEWAY}/shop/")[0] == 200, "a route", seconds=120
-    )
+    wait_for(lambda: project.request("GET", f"{_GATEWAY}/shop/")[0] == 200, "a route", seconds=120)
     assert project.request("GET", f"{_GATEWAY}/nowhere")[0] == 404
     mark = f"/shop/?mark={datetime.now(UTC):%H%M%S}"
     assert project.request("GET", _GATEWAY + mark)[0] == 200
@@ -225,9 +225,7 @@ def test_the_demos_containers_are_seen_to_fail(project: Project) -> None:
         )
         return {row[0] for row in rows}
 
-    wait_for(
-        lambda: len({name for name in seen() if "demo-" in name}) >= 5, "samples", seconds=600
-    )
+    wait_for(lambda: len({name for name in seen() if "demo-" in name}) >= 5, "samples", seconds=600)
 
 
 def test_a_worker_killed_in_mid_run_is_made_up_for(project: Project) -> None:
@@ -253,9 +251,7 @@ def test_a_worker_killed_in_mid_run_is_made_up_for(project: Project) -> None:
     for worker in inspected:
         # all that is in the container ends with its first process
         os.kill(worker["State"]["Pid"], signal.SIGKILL)
-    wait_for(
-        lambda: state(f"{runs}/killed") in ("success", "failed"), "an end", seconds=900
-    )
+    wait_for(lambda: state(f"{runs}/killed") in ("success", "failed"), "an end", seconds=900)
     assert state(f"{runs}/killed") == "success"
     restarted = json.loads(project.engine.docker("inspect", *project.containers("worker")))
     assert [one["RestartCount"] for one in restarted] == [1, 1]

@@ -137,9 +137,7 @@ def write_gateway_configuration(
     key = _key_in(target)
     if key is None or not _is_valid(store, key, now):
         # names of keys are never used again
-        made, key = create_key(
-            store, f"gateway-{now:%Y%m%dT%H%M%S}", ["read"], by="init", now=now
-        )
+        made, key = create_key(store, f"gateway-{now:%Y%m%dT%H%M%S}", ["read"], by="init", now=now)
         say(f"made the API key {made.name}")
     text = Template(template.read_text(encoding="utf-8")).substitute(KEY=key)
     if target.exists() and target.read_text(encoding="utf-8") == text:

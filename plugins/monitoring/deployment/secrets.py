@@ -56,9 +56,7 @@ def resolve(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _reader(
-    folder: Path, faults: dict[str, str], *, whole: bool
-) -> Callable[[re.Match[str]], str]:
+def _reader(folder: Path, faults: dict[str, str], *, whole: bool) -> Callable[[re.Match[str]], str]:
     def read(match: re.Match[str]) -> str:
         optional, name = bool(match[1]), match[2]
         try:
