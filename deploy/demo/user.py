@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,8 @@ def traffic() -> None:
     while True:
         number += 1
         path = {5: "/shop/slow", 8: "/shop/broken"}.get(number % 10, "/shop/")
-        try:
+        with suppress(OSError):  # failing is what it is for
             urllib.request.urlopen(GATEWAY + path, timeout=10).close()
-        except OSError:
-            pass  # failing is what it is for
         time.sleep(0.5)
 
 

@@ -63,8 +63,10 @@ def _import_base(engine: DockerServer, folder: Path) -> None:
         shutil.copyfile(_CERTIFICATES, folder / _CERTIFICATES.relative_to("/"))
     archive = folder.with_suffix(".tar")
     subprocess.run(
-        ["tar", "-C", str(folder), "--exclude=./var/cache/apt/archives/*.deb", "-cf", str(archive)]
-        + ["."],
+        [
+            *("tar", "-C", str(folder), "--exclude=./var/cache/apt/archives/*.deb"),
+            *("-cf", str(archive), "."),
+        ],
         check=True,
     )
     try:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-
 from monitoring.deployment.secrets import resolve
+
 from tests.deployment.images import GATEWAY, IMAGES
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -107,7 +107,7 @@ def _ensure(manager: Any, account: Account, password: str) -> None:
 
 def _write_connection(store: Store) -> None:
     """Airflow's connection ``userdb``, for hooks of DAGs of one's own."""
-    from airflow.models import Connection
+    from airflow.models.connection import Connection
     from airflow.utils.session import create_session
     from sqlalchemy import delete
 

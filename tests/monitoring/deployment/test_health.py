@@ -8,7 +8,6 @@ import urllib.error
 from collections.abc import Iterator
 
 import pytest
-
 from monitoring.deployment.health import answers, check_for
 
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from monitoring.deployment.secrets import resolve
+
 from userdb.errors import ConfigError
 
 _GOOD = "correct-horse-battery"
