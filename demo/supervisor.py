@@ -23,6 +23,13 @@ import requests
 
 from demo.airflow_api import AirflowApi
 from demo.airflow_environment import USER, inherited_environment, scratch_settings
+from demo.celery_workers import (
+    celery_settings,
+    is_ready,
+    kill_tree,
+    worker_command,
+    worker_names,
+)
 from demo.metadata_postgres import MetadataPostgres, PostgresStartError
 from demo.process_group import ProcessGroup
 from demo.processes import LOOPBACK, is_free
@@ -56,6 +63,9 @@ class AirflowServer:
         metadata: ``postgres``, or ``sqlite``, on which backfills fail while the scheduler runs.
         port: the port wanted; if it is taken, or by default, a free one.
         triggerer: start one too; the chain's tasks need none.
+        broker: URL of a broker (``redis://…``, ``amqp://…``): tasks then run in Celery workers
+            and not in the scheduler's own processes. The metadata takes their results.
+        workers: how many Celery workers; each runs ``worker_tasks`` tasks at a time.
 
     While it runs, ``home/airflow.env`` makes ``bin/airflow`` and ``bin/monitoring`` look at it:
     ``AIRFLOW_ENVIRONMENT_FILE=…/airflow.env bin/airflow dags list``.
@@ -71,6 +81,9 @@ class AirflowServer:
         metadata: Literal["postgres", "sqlite"] = "postgres",
         port: int | None = None,
         triggerer: bool = False,
+        broker: str | None = None,
+        workers: int = 2,
+        worker_tasks: int = 2,
     ) -> None:
         self.home = home.resolve()
         self.logs = self.home / "logs"
@@ -81,12 +94,20 @@ class AirflowServer:
         self._passwords = self.home / "passwords.json"
         self.timings: dict[str, float] = {}
         self._metadata = MetadataPostgres() if metadata == "postgres" else None
-        self._wanted = [name for name in _COMPONENTS if triggerer or name != "triggerer"]
+        self._wanted = {
+            name: command
+            for name, command in _COMPONENTS.items()
+            if triggerer or name != "triggerer"
+        }
+        self.workers = worker_names(workers) if broker else ()
+        for name in self.workers:
+            self._wanted[name] = worker_command(name, worker_tasks)
         self._group: ProcessGroup | None = None
         self._components: dict[str, subprocess.Popen[bytes]] = {}
         database = self._metadata.url if self._metadata else f"sqlite:///{self.home}/airflow.db"
         self._own_environment = {
             **scratch_settings(self.home, self.url, database, self._passwords),
+            **(celery_settings(broker, database) if broker else {}),
             **(env or {}),
         }
         self.environment = {**inherited_environment(), **self._own_environment}
@@ -163,6 +184,14 @@ class AirflowServer:
     def __exit__(self, *_exception: object) -> None:
         self.stop()
 
+    def kill_worker(self, name: str) -> None:
+        """End a Celery worker and all that it started at once, as a machine's crash does."""
+        kill_tree(self._components.pop(name))
+
+    def start_worker(self, name: str) -> None:
+        """Start a Celery worker again that was killed; it takes tasks some seconds later."""
+        self._spawn(name, self._wanted[name])
+
     # --- starting ------------------------------------------------------------------------------
 
     def _start(self, progress: Callable[[str], None], deadline: float) -> None:
@@ -187,8 +216,8 @@ class AirflowServer:
         self._finished("db-migrate")
         step_done("metadata migrated")
         progress("Airflow's components")
-        for name in self._wanted:
-            self._spawn(name, _COMPONENTS[name])
+        for name, command in self._wanted.items():
+            self._spawn(name, command)
         waiting = self._unhealthy()
         while waiting:
             self.check()
@@ -222,8 +251,11 @@ class AirflowServer:
         return [
             name
             for name in self._wanted
-            if name in _HEALTH_NAMES
-            and (health.get(_HEALTH_NAMES[name]) or {}).get("status") != "healthy"
+            if (
+                name in _HEALTH_NAMES
+                and (health.get(_HEALTH_NAMES[name]) or {}).get("status") != "healthy"
+            )
+            or (name in self.workers and not is_ready(name, self._log(name)))
         ]
 
     # --- files ---------------------------------------------------------------------------------
