@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment.images import BASE, build_images
+from tests.deployment.images import BASE, ROOT, build_images
 from tests.deployment.project import NAME, Project, make_project, token, wait_for
 from tests.servers.docker import run_engine
 
@@ -274,6 +275,44 @@ def test_down_and_up_again_loses_nothing(project: Project) -> None:
     assert dict(map(tuple, project.query(kept))) == dict(map(tuple, before))  # type: ignore[arg-type]
     token(project, "ann", "a-long-password")
     assert project.request("GET", f"{_GATEWAY}/ping")[0] == 404
+
+
+def test_the_pages_commands_work(project: Project) -> None:
+    page = (ROOT / "docs" / "compose.md").read_text()
+    commands = [
+        line.removeprefix("docker-compose ")
+        for block in re.findall(r"```sh\n(.+?)```", page, re.S)
+        for line in block.splitlines()
+        # the image is built by the fixture, as here is no network
+        if line != "docker-compose build"
+    ]
+    assert len(commands) >= 12
+    for command in commands:
+        project.compose(*shlex.split(command), timeout_s=1200)
+    _wait_until_healthy(project)
+    assert len(project.containers("worker")) == 3
+    token(project, "bob", "a-long-password")
+
+
+def test_the_access_log_is_rotated_under_the_gateway(project: Project) -> None:
+    project.request("GET", f"{_GATEWAY}/before")
+    project.compose(
+        *("run", "-d", "--name", "rotation", "-e", "ACCESS_LOG_MAX_MB=0"),
+        *("-e", "ACCESS_LOG_CHECK_SECONDS=1", "rotate-access-log"),
+    )
+
+    def log(name: str) -> str:
+        try:
+            return project.run_in("rotate-access-log", "cat", f"/var/log/gateway/{name}")
+        except RuntimeError:
+            return ""
+
+    try:
+        wait_for(lambda: "/before" in log("access.log.1"), "a log that was renamed", seconds=60)
+    finally:
+        project.engine.docker("rm", "--force", "rotation")
+    project.request("GET", f"{_GATEWAY}/after")
+    wait_for(lambda: "/after" in log("access.log"), "a log that was opened anew", seconds=60)
 
 
 def test_init_refuses_a_newer_schema_and_secrets_that_are_missing(project: Project) -> None:
