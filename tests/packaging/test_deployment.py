@@ -142,3 +142,15 @@ def test_compose_takes_the_file(tmp_path: Path) -> None:
     found = yaml.safe_load(taken.stdout)["services"]
     assert set(found) == set(SERVICES)
     assert found["worker"]["environment"]["USERDB_URL"].count("<secret:userdb_password>") == 1
+
+
+def test_the_gateway_writes_the_log_that_is_collected() -> None:
+    gateway = yaml.safe_load((ROOT / "deploy" / "traefik.yml").read_text())
+    environment = SERVICES["worker"]["environment"]
+    log = gateway["accessLog"]
+    assert environment["MONITORING_ACCESS_LOG"] == f"{log['filePath']}*"
+    assert environment["MONITORING_ACCESS_LOG_FORMAT"] == f"traefik_{log['format']}"
+    assert "gateway-logs:/var/log/gateway:ro" in SERVICES["worker"]["volumes"]
+    # the prefix of the health check's entry point must not be a route's
+    assert gateway["entryPoints"]["web"]["asDefault"] is True
+    assert gateway["ping"]["entryPoint"] != "web"
