@@ -174,17 +174,14 @@ def test_people_log_in_with_real_accounts_and_roles(project: Project) -> None:
 def test_a_request_through_the_gateway_becomes_a_row(project: Project) -> None:
     wait_for(lambda: project.request("GET", f"{_GATEWAY}/shop/")[0] == 200, "a route", seconds=120)
     assert project.request("GET", f"{_GATEWAY}/nowhere")[0] == 404
-    mark = f"/shop/?mark={datetime.now(UTC):%H%M%S}"
-    assert project.request("GET", _GATEWAY + mark)[0] == 200
     rows = wait_for(
         lambda: project.query(
-            "SELECT route, service, SUM(requests) FROM request_minute JOIN series "
-            "ON series.id = request_minute.series_id GROUP BY route, service"
+            "SELECT DISTINCT service, route FROM request_log WHERE path = '/shop/'"
         ),
         "rows of a scheduled run",
         seconds=600,
     )
-    assert any(row[0].startswith("demo-shop") for row in rows), rows
+    assert rows == [["demo-shop", "demo-shop"]]
 
 
 def test_an_incident_becomes_an_alert_and_a_web_hook_is_told(project: Project) -> None:
@@ -221,8 +218,8 @@ def test_an_incident_becomes_an_alert_and_a_web_hook_is_told(project: Project) -
 def test_the_demos_containers_are_seen_to_fail(project: Project) -> None:
     def seen() -> set[str]:
         rows = project.query(
-            "SELECT DISTINCT container FROM container_sample JOIN series "
-            "ON series.id = container_sample.series_id"
+            "SELECT DISTINCT JSON_VALUE(labels, '$.container') FROM container_sample "
+            "JOIN series ON series.id = container_sample.series_id"
         )
         return {row[0] for row in rows}
 
@@ -261,18 +258,20 @@ def test_a_worker_killed_in_mid_run_is_made_up_for(project: Project) -> None:
 
 def test_down_and_up_again_loses_nothing(project: Project) -> None:
     kept = (
-        "SELECT 'alert', COUNT(*) FROM alert WHERE id IN (SELECT alert_id FROM alert_transition)"
+        "SELECT 'alert', COUNT(*) FROM alert"
         " UNION SELECT 'key', COUNT(*) FROM api_key UNION SELECT 'route', COUNT(*) FROM route"
         " UNION SELECT 'event', COUNT(*) FROM monitor_event WHERE service = 'billing'"
     )
     project.compose("stop", "scheduler", "demo-setup", "demo-shop")
-    before = project.query(kept)
+    before = {name: int(count) for name, count in project.query(kept)}
+    assert min(before.values()) > 0
     project.engine.docker("rm", "--force", "hook")
     project.compose("--profile", "demo", "down")
     assert project.states() == {}
     project.compose("up", "-d", *_WORKERS, timeout_s=1200)
     _wait_until_healthy(project)
-    assert dict(map(tuple, project.query(kept))) == dict(map(tuple, before))  # type: ignore[arg-type]
+    after = {name: int(count) for name, count in project.query(kept)}
+    assert [name for name, count in before.items() if after[name] < count] == []
     token(project, "ann", "a-long-password")
     assert project.request("GET", f"{_GATEWAY}/ping")[0] == 404
 

@@ -49,6 +49,30 @@ def test_nginx_json() -> None:
     assert {name: row[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("service", "route", "names"),
+    [
+        ("shop~2000ms@http", "shop-api@http", ("shop", "shop-api")),
+        ("shop@http", "shop-api@http", ("shop", "shop-api")),
+        ("shop@docker", "web@docker", ("shop@docker", "web@docker")),
+    ],
+)
+def test_traefiks_names_of_the_route_table_are_the_tables(
+    service: str, route: str, names: tuple[str, str]
+) -> None:
+    line = {
+        "StartUTC": "2026-01-31T10:00:00Z",
+        "RequestMethod": "GET",
+        "RequestPath": "/",
+        "DownstreamStatus": 200,
+        "Duration": 1000000,
+        "ServiceName": service,
+        "RouterName": route,
+    }
+    (row,) = rows_of("traefik_json", json.dumps(line).encode() + b"\n")
+    assert (row["service"], row["route"]) == names
+
+
 def test_nginx_combined() -> None:
     data = (
         b'2001:db8::1 - ann lee [31/Jan/2026:12:00:00 +0200] "POST /a?b=c HTTP/2.0" 401 7 '

@@ -2,6 +2,9 @@
 
 Durations are nanoseconds. The status is what the client got; ``OriginStatus`` is absent where
 Traefik answered itself. Version 1 calls routers frontends, and services backends.
+
+The HTTP provider has our own route table (`monitoring.gateway.traefik`): its names become again
+what they are there, without the provider and a service's time limit.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ _RECORD = JsonRecord(
 )
 
 _FIELDS = standard_fields(_RECORD)
+for _name in ("service", "route"):
+    _FIELDS[_name] = f"regexp_replace({_FIELDS[_name]}, '(~[0-9]+ms)?@http$', '')"
 
 TRAEFIK_JSON = LogFormat(
     name="traefik_json",
