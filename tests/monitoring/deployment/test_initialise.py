@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import yaml
-
 from monitoring.deployment.initialise import write_gateway_configuration
 from monitoring.keys import list_keys, recognise, revoke_key
+
 from userdb.store import Store
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "deploy" / "traefik.yml"
