@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from monitoring.variables import VARIABLE, value_of
+
 #: The most tasks that one collector is mapped to.
 COLLECT_TASKS = 16
 #: So many policies make one task of the analysis; the next one begins a second.
@@ -27,7 +29,6 @@ KINDS = ("collect", "analysis", "upkeep")
 
 #: Collector → the list in its section of the settings, of which each entry has a name.
 _LISTS = {"request_logs": "sources", "container_stats": "hosts", "pull": "nodes"}
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 #: What names a policy, in YAML as in JSON; also counts what is called so elsewhere.
 _NAMED = re.compile(r"""(?:^|[{,])[ \t]*(?:-[ \t]+)*["']?name["']?[ \t]*:""", re.MULTILINE)
 
@@ -116,4 +117,4 @@ def _path(variable: str, shipped: str) -> Path:
 
 def _expanded(text: str) -> str:
     """``${NAME}`` and ``${NAME:-default}`` replaced, as the settings' reader does it."""
-    return _VARIABLE.sub(lambda found: os.environ.get(found["name"]) or found["default"] or "", text)
+    return VARIABLE.sub(lambda found: value_of(found, os.environ) or "", text)

@@ -10,6 +10,9 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from monitoring.policy.composite import CompositePolicy
+from monitoring.policy.definition import Policy
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -37,6 +40,14 @@ class Shard:
             if _number(group[0], self.count) == self.number
             for name in group
         )
+
+
+def operands(definitions: Mapping[str, Policy | None]) -> dict[str, tuple[str, ...]]:
+    """Every policy, and the policies that it combines: what ``Shard.policies`` takes."""
+    return {
+        name: tuple(one.operands) if isinstance(one, CompositePolicy) else ()
+        for name, one in definitions.items()
+    }
 
 
 def connected(operands: Mapping[str, Collection[str]]) -> list[tuple[str, ...]]:
