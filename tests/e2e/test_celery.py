@@ -124,7 +124,11 @@ def celery(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iter
         stores = [open_store(one) for one in (url, database.create_database("undisturbed"))]
         for store in stores:
             upgrade(store)
-        environment = {**incident.environment(url), "MONITORING_SCHEDULE": "none"}
+        environment = {
+            **incident.environment(url),
+            # no runs but those that tests ask for; a DAG without schedule could have no backfill
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+        }
         for name, value in environment.items():
             if name != "USERDB_URL":
                 patch.setenv(name, value)
