@@ -2,16 +2,15 @@
 
 Thin on purpose: the schedule, the params and the order of tasks. Every task is one call into
 ``monitoring.dag_support``, imported when the task runs, so that parsing this file stays cheap.
+What tasks are mapped over, and their pools and queues, is in ``monitoring.dag_layout``.
 """
 
 from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from typing import Any
 
-import yaml
 from airflow.sdk import (
     DAG,
     Asset,
@@ -21,6 +20,7 @@ from airflow.sdk import (
     TriggerRule,
     task,
 )
+from monitoring import dag_layout
 
 DOCS = """
 ### From a gateway's logs, exceptions and containers to alerts and notifications
@@ -29,7 +29,9 @@ Each run handles one **window** of event time, `[start, end)` in UTC:
 
 1. **collect** – three collectors, side by side, write what happened in the window into userdb.
    One that fails leaves its window *unknown*: the others go on, and the run ends as failed. Where
-   the settings name nodes to pull, a fourth one, `pull`, reads what these hold.
+   the settings name nodes to pull, a fourth one, `pull`, reads what these hold. A collector with
+   several log sources, container hosts or nodes is mapped over them: one that is slow or fails
+   holds up none of the others.
 2. **analysis.score_policies** – every policy is evaluated at every minute of the window.
 3. **analysis.update_alerts** – alerts open and resolve, in event time.
 4. **analysis.notify** – receivers are told what is true now and was not told before.
@@ -62,26 +64,7 @@ COLLECTORS = {
 }
 
 
-def _pulls_nodes() -> bool:
-    """Whether the collectors' settings name nodes to pull.
-
-    Parsing this file must not cost the settings' validation: what is wrong with them is told by
-    the collectors when they run.
-    """
-    try:
-        path = os.environ.get("MONITORING_SOURCES", "").strip()
-        if not path:
-            package = find_spec("include")
-            assert package is not None
-            path = next(iter(package.submodule_search_locations or ())) + "/sources.yaml"
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123  # pathlib is one more import
-            settings = yaml.safe_load(file)
-        return bool(settings["pull"]["nodes"])
-    except Exception:
-        return False
-
-
-if _pulls_nodes():
+if dag_layout.sources("pull"):
     COLLECTORS["pull"] = [
         _table(name)
         for name in ("monitor_event", "event_minute", "request_minute", "container_sample")
@@ -102,17 +85,37 @@ def beat(context: dict[str, Any]) -> None:
 
 
 def collector_task(name: str) -> Any:
+    """A task; where the collector has several sources, mapped over them."""
+    shares = dag_layout.shares(name)
+
     @task(
         task_id=name,
         doc_md=f"Collect the window with the collector `{name}`, and write the ledger.",
         outlets=COLLECTORS[name],
+        map_index_template="{{ task.op_kwargs['sources'] | join(', ') }}" if shares else None,
+        **dag_layout.placement("collect"),
     )
-    def collect(**context: Any) -> dict[str, Any]:
+    def collect(sources: list[str] | None = None, **context: Any) -> dict[str, Any]:
         from monitoring import dag_support
 
-        return dag_support.collect(name, context)
+        return dag_support.collect(name, context, sources)
 
-    return collect()
+    return collect.expand(sources=shares) if shares else collect()
+
+
+#: In how many parts the policies are analysed. Many policies are shared out, few are not: a task
+#: more would take longer than what it saves.
+SHARDS = dag_layout.shards()
+
+
+def analysis_task(function: Any, **options: Any) -> Any:
+    """A task that is handed ``shard``; mapped over the parts of the policies, where there are
+    several."""
+    if SHARDS == 1:
+        return task(**options)(function)()
+    label = "policies {{ task.op_kwargs['shard'][0] + 1 }} of {{ task.op_kwargs['shard'][1] }}"
+    mapped = task(map_index_template=label, **options)(function)
+    return mapped.expand(shard=[[number, SHARDS] for number in range(SHARDS)])
 
 
 with DAG(
@@ -174,40 +177,48 @@ with DAG(
         collected = [collector_task(name) for name in COLLECTORS]
 
     with TaskGroup("analysis", tooltip="Policies, alerts, notifications"):
+
+        def score_policies(shard: list[int] | None = None, **context: Any) -> dict[str, Any]:
+            from monitoring import dag_support
+
+            return dag_support.score_policies(context, shard)
+
         # A failed collector's window is unknown, which scoring knows how to treat.
-        @task(
+        scored = analysis_task(
+            score_policies,
             trigger_rule=TriggerRule.ALL_DONE,
             doc_md="Evaluate every policy over the window.",
             outlets=[_table("evaluation"), _table("policy_score")],
+            **dag_layout.placement("analysis"),
         )
-        def score_policies(**context: Any) -> dict[str, Any]:
+
+        def update_alerts(shard: list[int] | None = None, **context: Any) -> dict[str, Any]:
             from monitoring import dag_support
 
-            return dag_support.score_policies(context)
+            return dag_support.update_alerts(context, shard)
 
         # One wrong policy fails the task before, and must not silence the others.
-        @task(
+        updated = analysis_task(
+            update_alerts,
             trigger_rule=TriggerRule.ALL_DONE,
             doc_md="Open and resolve alerts from the scores, in event time.",
             outlets=[_table("alert"), _table("alert_transition")],
+            **dag_layout.placement("analysis"),
         )
-        def update_alerts(**context: Any) -> dict[str, Any]:
-            from monitoring import dag_support
-
-            return dag_support.update_alerts(context)
 
         # Level-triggered: what one run could not send, the next one does.
         @task(
             trigger_rule=TriggerRule.ALL_DONE,
             doc_md="Tell receivers what is true now and what they were not told yet.",
             outlets=[_table("delivery"), _table("delivery_attempt")],
+            **dag_layout.placement("analysis"),
         )
         def notify(**context: Any) -> dict[str, Any]:
             from monitoring import dag_support
 
             return dag_support.notify(context)
 
-        scored, updated, notified = score_policies(), update_alerts(), notify()
+        notified = notify()
         scored >> updated >> notified
 
     # Without it the run would succeed with its last task, whatever a collector did.
@@ -216,6 +227,7 @@ with DAG(
         retries=0,
         execution_timeout=timedelta(minutes=1),
         doc_md="Fails the run if any task failed, and says which one and why.",
+        **dag_layout.placement("analysis"),
     )
     def watcher(**context: Any) -> None:
         from monitoring import run_failures

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param, TriggerRule, task
+from monitoring import dag_layout
 
 DOCS = """
 ### Replay: recompute a range of the alert history
@@ -95,7 +96,10 @@ with DAG(
     },
 ) as dag:
 
-    @task(doc_md="The days of the range, as windows; none where it is not to be collected.")
+    @task(
+        doc_md="The days of the range, as windows; none where it is not to be collected.",
+        **dag_layout.placement("analysis"),
+    )
     def days(**context: Any) -> list[list[str]]:
         from monitoring import dag_support
 
@@ -105,6 +109,7 @@ with DAG(
         doc_md="Collect one day with every collector, and write the ledger.",
         map_index_template="{{ task.op_kwargs['window'][0][:10] }}",
         max_active_tis_per_dagrun=2,
+        **dag_layout.placement("collect"),
     )
     def collect(window: list[str], **context: Any) -> dict[str, Any]:
         from monitoring import dag_support
@@ -115,6 +120,7 @@ with DAG(
     @task(
         trigger_rule=TriggerRule.ALL_DONE,
         doc_md="Score every policy over the whole range, update alerts, notify of what changed.",
+        **dag_layout.placement("analysis"),
     )
     def analyse(**context: Any) -> dict[str, Any]:
         from monitoring import dag_support
@@ -126,6 +132,7 @@ with DAG(
         retries=0,
         execution_timeout=timedelta(minutes=1),
         doc_md="Fails the run if any task failed, and says which one and why.",
+        **dag_layout.placement("analysis"),
     )
     def watcher(**context: Any) -> None:
         from monitoring import run_failures

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
+from monitoring import dag_layout
 
 DOCS = """
 ### Retention
@@ -47,6 +48,7 @@ with DAG(
     on_failure_callback=tell_watchdog,
     default_args={
         "owner": "monitoring",
+        **dag_layout.placement("upkeep"),
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": 2.0,

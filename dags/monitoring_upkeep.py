@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, task
+from monitoring import dag_layout
 
 DOCS = """
 ### Between two runs of the chain
@@ -61,6 +62,7 @@ with DAG(
     on_success_callback=tell_success,
     default_args={
         "owner": "monitoring",
+        **dag_layout.placement("upkeep"),
         # the next run comes in a minute
         "retries": 1,
         "retry_delay": timedelta(seconds=5),

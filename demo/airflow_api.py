@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 120.0
 
 
 class AirflowApiError(Exception):

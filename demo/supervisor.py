@@ -184,6 +184,10 @@ class AirflowServer:
     def __exit__(self, *_exception: object) -> None:
         self.stop()
 
+    def worker_pid(self, name: str) -> int:
+        """The process of a running Celery worker; its tasks run in descendants of it."""
+        return self._components[name].pid
+
     def kill_worker(self, name: str) -> None:
         """End a Celery worker and all that it started at once, as a machine's crash does."""
         kill_tree(self._components.pop(name))

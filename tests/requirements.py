@@ -70,6 +70,7 @@ REQUIREMENTS = (
         "apt-get install --no-install-recommends rabbitmq-server",
         ("rabbitmq-server", "epmd"),
     ),
+    Requirement("redis", "apt-get install redis-server", ("redis-server",)),
     Requirement(
         "alertmanager",
         "apt-get install --no-install-recommends prometheus-alertmanager",

@@ -4,6 +4,10 @@ Coverage. A minute is covered for a collector when, for some attempt at it, ever
 attempt named has been collected successfully for that minute, by that attempt or another. So a
 failed attempt never takes coverage away, and the order of attempts doesn't matter.
 
+Processes may share an attempt, each for some of the sources. Then each writes the rows of its own
+sources, and where nobody has yet, a row ``awaited`` for every other one: so no part of an attempt
+covers a minute alone, whichever comes first and whatever becomes of the others.
+
 What nodes pushed, and what was pulled from them, has collectors of its own in the ledger. A minute
 is covered for a family when one of the family's collectors covers it, and so does every other that
 made an attempt at it: who measures here and pulls from nodes knows a minute only by both.
@@ -11,7 +15,9 @@ made an attempt at it: who measures here and pulls from nodes knows a minute onl
 
 from __future__ import annotations
 
+import hashlib
 import uuid
+from collections.abc import Collection as Names
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +37,8 @@ FAMILY_COLLECTORS: Mapping[str, tuple[str, ...]] = {
     "request": ("request_logs", "push.request", "pull.request"),
     "container": ("container_stats", "push.container", "pull.container"),
 }
+#: The status of a source that another process of the attempt is to collect.
+AWAITED = "awaited"
 #: Families whose changed minutes are kept in order, for who pulls them. Events are read by their
 #: ids: they never change.
 _FED = frozenset({"request", "container"})
@@ -58,6 +66,35 @@ class SourceReport:
     message: str | None = None
 
 
+def new_attempt() -> str:
+    """The id of an attempt that nobody shares."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process collects of an attempt that several share.
+
+    ``own`` are the sources that it collects, ``others`` the rest of those that are configured.
+    """
+
+    attempt: str
+    own: frozenset[str]
+    others: frozenset[str]
+
+    @classmethod
+    def of(cls, key: str, configured: Names[str], own: Names[str]) -> Part:
+        """The part with ``own`` of the ``configured`` sources.
+
+        Processes share an attempt where they agree on ``key`` and on what is configured: with
+        other settings it is another attempt, which names other sources.
+        """
+        mark = "\0".join([key, *sorted(configured)])
+        every, mine = frozenset(configured), frozenset(own)
+        digest = hashlib.sha256(mark.encode()).hexdigest()
+        return cls(digest[:32], mine & every, every - mine)
+
+
 @dataclass(frozen=True)
 class CollectionReport:
     """What came of one attempt of one collector at the window [start, end)."""
@@ -68,7 +105,7 @@ class CollectionReport:
     sources: tuple[SourceReport, ...]
     started_at: datetime
     duration_s: float
-    attempt: str = field(default_factory=lambda: uuid.uuid4().hex)
+    attempt: str = field(default_factory=new_attempt)
 
     @property
     def ok(self) -> bool:
@@ -99,11 +136,19 @@ class _Entry:
 
 
 def record(
-    connection: Connection, report: CollectionReport, family: str, run_id: str | None
+    connection: Connection,
+    report: CollectionReport,
+    family: str,
+    run_id: str | None,
+    *,
+    awaited: Names[str] = (),
 ) -> None:
     """Write a report to the ledger, and mark its window dirty where coverage may have changed.
 
     A report without sources leaves no trace: nothing was asked, so nothing is known.
+
+    Args:
+        awaited: the sources that others collect for the same attempt.
     """
     if not report.sources:
         return
@@ -113,9 +158,18 @@ def record(
         collectors = (report.collector,)
     earlier = _entries(connection, collectors, first, stop)
     window = slice(0, stop - first)
+    named = _named((one for one in earlier if one.attempt == report.attempt), window)
+    sources = (
+        *report.sources,
+        *(
+            SourceReport(source, AWAITED)
+            for source in sorted(awaited)
+            if source not in named or not named[source].all()
+        ),
+    )
     added = [
         _Entry(report.collector, report.attempt, source.source, source.status == "ok", window)
-        for source in report.sources
+        for source in sources
     ]
     connection.execute(
         insert(Collection),
@@ -140,7 +194,7 @@ def record(
                 "started_at": report.started_at,
                 "duration_s": report.duration_s,
             }
-            for source in report.sources
+            for source in sources
         ],
     )
     size = stop - first
@@ -208,7 +262,10 @@ def _entries(
             row.attempt,
             row.source,
             row.status == "ok",
-            slice(max(to_minute(row.window_start) - first, 0), to_minute(row.window_end) - first),
+            slice(
+                max(to_minute(row.window_start) - first, 0),
+                min(to_minute(row.window_end), stop) - first,
+            ),
         )
         for row in rows
     ]
@@ -226,16 +283,29 @@ def _collected(entries: Iterable[_Entry], size: int) -> dict[str, NDArray[np.boo
 def _coverage(entries: Iterable[_Entry], size: int) -> NDArray[np.bool_]:
     entries = list(entries)
     collected = _collected(entries, size)
-    attempts: dict[str, tuple[slice, set[str]]] = {}
+    attempts: dict[str, list[_Entry]] = {}
     for entry in entries:
-        attempts.setdefault(entry.attempt, (entry.within, set()))[1].add(entry.source)
+        attempts.setdefault(entry.attempt, []).append(entry)
     covered = np.zeros(size, dtype=np.bool_)
-    for within, sources in attempts.values():
-        if sources <= collected.keys():
-            covered[within] |= np.logical_and.reduce(
-                [collected[source][within] for source in sources]
-            )
+    for rows in attempts.values():
+        # parts of an attempt may be for windows of their own
+        within = slice(min(row.within.start for row in rows), max(row.within.stop for row in rows))
+        nowhere = np.zeros(within.stop - within.start, dtype=np.bool_)
+        attempted, missed = nowhere.copy(), nowhere.copy()
+        for source, named in _named(rows, within).items():
+            attempted |= named
+            missed |= named & ~(collected[source][within] if source in collected else nowhere)
+        covered[within] |= attempted & ~missed
     return covered
+
+
+def _named(entries: Iterable[_Entry], within: slice) -> dict[str, NDArray[np.bool_]]:
+    """For each source the minutes of ``within`` for which an entry names it."""
+    named: dict[str, NDArray[np.bool_]] = {}
+    for entry in entries:
+        mask = named.setdefault(entry.source, np.zeros(within.stop - within.start, dtype=np.bool_))
+        mask[entry.within.start - within.start : entry.within.stop - within.start] = True
+    return named
 
 
 def _family_coverage(entries: Iterable[_Entry], size: int) -> NDArray[np.bool_]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
+from re import Match
 from typing import Any
 
+from monitoring.variables import VARIABLE, value_of
 from monitoring.yaml_source import Locate, Location, field_name, invalid, load_yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,8 +20,6 @@ from include.collectors.request_logs.settings import RequestLogsSettings
 from userdb.errors import ConfigError
 
 DEFAULT_PATH = Path(__file__).resolve().parent.parent / "sources.yaml"
-
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
 class Settings(BaseModel):
@@ -76,9 +75,8 @@ def _expand(
     if not isinstance(value, str):
         return value
 
-    def replace(match: re.Match[str]) -> str:
-        # as in a shell, ":-" also stands in for a variable that is set and empty
-        text = environ.get(match["name"]) or match["default"]
+    def replace(match: Match[str]) -> str:
+        text = value_of(match, environ)
         if text is None:
             raise ConfigError(
                 f"{path}:{locate(at)}: {field_name(at)}: the environment variable "
@@ -86,4 +84,4 @@ def _expand(
             )
         return text
 
-    return _VARIABLE.sub(replace, value)
+    return VARIABLE.sub(replace, value)

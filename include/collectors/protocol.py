@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 from monitoring.window import Window
 
-from userdb.ledger import CollectionReport
+from userdb.ledger import CollectionReport, Part
 from userdb.store import Store
 
 
@@ -24,12 +25,26 @@ class Collector(Protocol):
     @property
     def family(self) -> str: ...
 
+    @property
+    def sources(self) -> Sequence[str]:
+        """The names of the sources that can be collected apart; none where it is all or nothing."""
+        ...
+
     def collect(
-        self, window: Window, store: Store, *, now: datetime, run_id: str | None = None
+        self,
+        window: Window,
+        store: Store,
+        *,
+        now: datetime,
+        run_id: str | None = None,
+        part: Part | None = None,
     ) -> CollectionReport:
         """Collect ``window``, write data and ledger, and report a row for each source.
 
         Collecting a window twice, or windows that overlap, leaves the same rows as once. A source
         that fails doesn't keep the others from being stored: it is a failed row of the report.
+
+        Args:
+            part: collect these sources only; other processes collect the others.
         """
         ...

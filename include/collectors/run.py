@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from include.collectors.config import Settings, load_settings
 from include.collectors.protocol import Collector
 from include.collectors.registry import create
 from userdb.errors import CollectionError, MonitoringError
-from userdb.ledger import CollectionReport, SourceReport, record
+from userdb.ledger import CollectionReport, Part, SourceReport, new_attempt, record
 from userdb.retention import read_floors
 from userdb.store import Store
 from userdb.times import from_minute
@@ -29,12 +30,18 @@ def run_collector(
     now: datetime,
     run_id: str | None = None,
     settings: Settings | None = None,
+    only: Collection[str] | None = None,
 ) -> CollectionReport:
     """Collect ``window`` with the collector ``name``; its report may hold failed sources.
 
     A collector that fails as a whole is in the ledger as a failed source ``*``, so that its
     window is known to be unknown, and why. So is the part of the window that lies before the
     retention floor, as unavailable: what was purged is not collected again.
+
+    Args:
+        only: collect these sources; other processes collect the others, for the same ``run_id``.
+            The window is covered when all of them have. Names that are no longer configured are
+            left out.
 
     Raises:
         WindowError: the window ends after ``now``.
@@ -45,21 +52,27 @@ def run_collector(
     refuse_future(window, now)
     started = time.perf_counter()
     collector: Collector | None = None
+    part: Part | None = None
     try:
         collector = create(name, load_settings() if settings is None else settings)
-        return _collect_kept(collector, window, store, now=now, run_id=run_id)
+        if only is not None:
+            part = Part.of(f"{run_id}/{name}", collector.sources, only)
+        return _collect_kept(collector, window, store, now=now, run_id=run_id, part=part)
     except Exception as cause:
         expected = isinstance(cause, MonitoringError)
         why = str(cause) if expected else f"{type(cause).__name__}: {cause}"
+        # a part that failed must not stand for the others, who may know no better next time
+        failed = sorted(part.own) if part else [ALL_SOURCES]
         report = CollectionReport(
             collector=name,
             start=window.start,
             end=window.end,
-            sources=(SourceReport(ALL_SOURCES, "failed", message=why),),
+            sources=tuple(SourceReport(one, "failed", message=why) for one in failed),
             started_at=now,
             duration_s=time.perf_counter() - started,
+            attempt=part.attempt if part else new_attempt(),
         )
-        _record_failure(store, report, collector, run_id, cause)
+        _record_failure(store, report, collector, run_id, part, cause)
         if expected:
             raise
         raise CollectionError(
@@ -69,13 +82,19 @@ def run_collector(
 
 
 def _collect_kept(
-    collector: Collector, window: Window, store: Store, *, now: datetime, run_id: str | None
+    collector: Collector,
+    window: Window,
+    store: Store,
+    *,
+    now: datetime,
+    run_id: str | None,
+    part: Part | None,
 ) -> CollectionReport:
     """Collect what of ``window`` lies behind no floor; the report is about all of it."""
     with store.read() as connection:
         floor = read_floors(connection).get(collector.family)
     if floor is None or window.first_minute >= floor:
-        return collector.collect(window, store, now=now, run_id=run_id)
+        return collector.collect(window, store, now=now, run_id=run_id, part=part)
     purged = Window.of_minutes(window.first_minute, min(floor, window.stop_minute))
     source = SourceReport(
         ALL_SOURCES,
@@ -88,7 +107,7 @@ def _collect_kept(
     if purged.end == window.end:
         return report
     kept = Window(purged.end, window.end)
-    collected = collector.collect(kept, store, now=now, run_id=run_id)
+    collected = collector.collect(kept, store, now=now, run_id=run_id, part=part)
     return replace(collected, start=window.start, sources=(*collected.sources, source))
 
 
@@ -97,11 +116,13 @@ def _record_failure(
     report: CollectionReport,
     collector: Collector | None,
     run_id: str | None,
+    part: Part | None,
     cause: Exception,
 ) -> None:
     family = collector.family if collector is not None else ""
     try:
-        store.write(lambda connection: record(connection, report, family, run_id))
+        awaited = part.others if part else ()
+        store.write(lambda connection: record(connection, report, family, run_id, awaited=awaited))
     except Exception as error:
         # the first failure is the one to be told; userdb may be what failed
         cause.add_note(f"and the ledger could not be written: {error}")

@@ -18,6 +18,7 @@ from include.collectors.run import run_collector
 from monitoring.alerts.history import AlertReport, update_alerts
 from monitoring.notify import NotifyReport, notify, send_alert
 from monitoring.policy.cadence import refuse_short_windows
+from monitoring.policy.groups import Shard
 from monitoring.policy.loader import Policies, load_policies
 from monitoring.signals import CONTAINER
 from monitoring.window import MINUTE, Window
@@ -52,10 +53,17 @@ class AnalysisReport:
 
 
 def collect(
-    name: str, window: Window, store: Store, *, now: datetime, run_id: str | None = None
+    name: str,
+    window: Window,
+    store: Store,
+    *,
+    now: datetime,
+    run_id: str | None = None,
+    only: Collection[str] | None = None,
 ) -> CollectionReport:
-    """Collect ``window`` with one collector: see ``include.collectors.run.run_collector``."""
-    return run_collector(name, window, store, now=now, run_id=run_id)
+    """Collect ``window`` with one collector, or ``only`` some of its sources: see
+    ``include.collectors.run.run_collector``."""
+    return run_collector(name, window, store, now=now, run_id=run_id, only=only)
 
 
 def policies_in_use(path: Path | str | None = None) -> Policies:
@@ -70,7 +78,12 @@ def policies_in_use(path: Path | str | None = None) -> Policies:
 
 
 def score_policies(
-    window: Window, store: Store, *, now: datetime, register: bool = True
+    window: Window,
+    store: Store,
+    *,
+    now: datetime,
+    register: bool = True,
+    shard: Shard | None = None,
 ) -> ScoreReport:
     """Score the policies in use over ``window``: see ``monitoring.evaluation.score_policies``.
 
@@ -83,7 +96,7 @@ def score_policies(
     from monitoring import evaluation
 
     return evaluation.score_policies(
-        window, store, now=now, register=register, loaded=policies_in_use()
+        window, store, now=now, register=register, loaded=policies_in_use(), shard=shard
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 from monitoring.alerts.overlay import RESOLVED_BY_HAND
 from monitoring.policy.versions import current_policies
 from monitoring.status import Status, read_status
+from userdb.ledger import AWAITED
 from userdb.migrate import head
 from userdb.models import Alert, Collection, Delivery, Dirty
 from userdb.store import Store
@@ -84,7 +85,9 @@ def _ledger(connection: Connection, collectors: Sequence[str]) -> dict[str, Ledg
             func.sum(Collection.rows).label("taken"),
             func.sum(Collection.rejected).label("rejected"),
             func.sum(Collection.late).label("late"),
-        ).group_by(Collection.collector, Collection.status)
+        )
+        .where(Collection.status != AWAITED)
+        .group_by(Collection.collector, Collection.status)
     )
     for row in rows:
         known = found.get(row.collector) or LedgerTotals(0, 0, 0, {})

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, exists, or_, select
+from sqlalchemy.orm import aliased
 
+from userdb.ledger import AWAITED
 from userdb.models import Collection
 
-STATUSES = ("ok", "failed", "unavailable")
+STATUSES = ("ok", "failed", "unavailable", AWAITED)
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,23 @@ def list_collections(
 ) -> list[CollectionRow]:
     """Attempts whose window overlaps [since, until), newest first, a row a source.
 
+    ``awaited`` is a source of which its process has told nothing: it runs, or it was lost.
+
     Args:
         before: only rows with a lower id.
     """
-    query = _COLLECTION
+    told = aliased(Collection)
+    query = _COLLECTION.where(
+        or_(
+            Collection.status != AWAITED,
+            ~exists().where(
+                told.attempt == Collection.attempt,
+                told.collector == Collection.collector,
+                told.source == Collection.source,
+                told.status != AWAITED,
+            ),
+        )
+    )
     if collector is not None:
         query = query.where(Collection.collector == collector)
     if status is not None:

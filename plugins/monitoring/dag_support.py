@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from monitoring.alerts.history import AlertReport
     from monitoring.evaluation import ScoreReport
     from monitoring.notify import NotifyReport
+    from monitoring.policy.groups import Shard
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,8 @@ UPKEEP_DELIVERS_FOR_S = 30.0
 UPKEEP_CHECKS_FOR_S = 40.0
 
 
-def collect(name: str, context: Context) -> dict[str, Any]:
-    """Collect the run's window with the collector ``name``.
+def collect(name: str, context: Context, sources: Sequence[str] | None = None) -> dict[str, Any]:
+    """Collect the run's window with the collector ``name``, or with some of its sources.
 
     A scheduled run first extends its window over the ledger's gap that ends at it.
 
@@ -61,15 +62,16 @@ def collect(name: str, context: Context) -> dict[str, Any]:
         if _run_type(context) == "scheduled":
             window = chain.catch_up(window, store, name, max_catchup=MAX_CATCHUP)
         context["ti"].xcom_push(key=WINDOW, value=_bounds(window))
-        report = chain.collect(name, window, store, now=now, run_id=context["run_id"])
+        report = chain.collect(name, window, store, now=now, run_id=context["run_id"], only=sources)
         counts = _collection_counts(report)
         log.info("collected %s: %s", window, counts)
         _raise_for_failed_sources(report)
         return counts
 
 
-def score_policies(context: Context) -> dict[str, Any]:
-    """Evaluate every policy over the run's window and the downtime that collectors made up for.
+def score_policies(context: Context, shard: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Evaluate every policy over the run's window and the downtime that collectors made up for; or
+    only those of a ``shard``: its number, counted from 0, and how many there are.
 
     A scheduled run also evaluates what earlier ones collected and did not come to evaluate. A
     backfill registers no policy versions: it looks at the past, and changes no definition.
@@ -85,7 +87,11 @@ def score_policies(context: Context) -> dict[str, Any]:
         if _run_type(context) == "scheduled":
             window = catch_up_evaluation(window, store, max_catchup=MAX_CATCHUP)
         report: ScoreReport = chain.score_policies(
-            window, store, now=now, register=_run_type(context) != "backfill"
+            window,
+            store,
+            now=now,
+            register=_run_type(context) != "backfill",
+            shard=_shard(shard),
         )
         counts = {WINDOW: _bounds(window), **report.as_dict()}
         log.info("scored %s: %s", window, counts)
@@ -98,8 +104,8 @@ def score_policies(context: Context) -> dict[str, Any]:
         return counts
 
 
-def update_alerts(context: Context) -> dict[str, Any]:
-    """Fold scores into alerts and their history.
+def update_alerts(context: Context, shard: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Fold scores into alerts and their history, of all policies or a ``shard`` of them.
 
     Raises:
         AirflowFailException: a policy's alerts could not be updated. The others' are.
@@ -107,7 +113,7 @@ def update_alerts(context: Context) -> dict[str, Any]:
     with failure_told(context), _opened() as store:
         from monitoring import chain
 
-        report: AlertReport = chain.update_alerts(store, now=datetime.now(UTC))
+        report: AlertReport = chain.update_alerts(store, now=datetime.now(UTC), shard=_shard(shard))
         counts: dict[str, Any] = report.as_dict()
         log.info("alerts: %s", counts)
         _raise_for_policies(report.errors)
@@ -343,6 +349,12 @@ def _opened() -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def _shard(numbers: tuple[int, int] | None) -> Shard | None:
+    from monitoring.policy.groups import Shard
+
+    return None if numbers is None else Shard(*numbers)
 
 
 def _run_type(context: Context) -> str:

@@ -25,9 +25,10 @@ from monitoring.evaluated import (
     store_ranges,
 )
 from monitoring.facts import UserdbFacts
+from monitoring.policy.groups import Shard, operands
 from monitoring.policy.loader import Policies
 from monitoring.policy.state import lock_policy, mark_scored
-from monitoring.policy.versions import read_timeline, register_policies
+from monitoring.policy.versions import current_policies, read_timeline, register_policies
 from monitoring.retention import frozen_parts, without
 from monitoring.window import Window, refuse_future
 from userdb.models import Dirty, PolicyState
@@ -63,6 +64,7 @@ def score_policies(
     now: datetime,
     register: bool = True,
     loaded: Policies,
+    shard: Shard | None = None,
 ) -> ScoreReport:
     """Evaluate every policy at each of its times in (window.start, window.end], and again where
     facts changed since it was evaluated.
@@ -71,15 +73,22 @@ def score_policies(
         register: store changed and removed policies as versions that begin ``now``; a
             backfill does not.
         loaded: the policies; what is wrong with some is repeated in the report's errors.
+        shard: evaluate this part of the policies only, as others evaluate the rest. All of them
+            are registered, and the first part's report has the errors of what was loaded.
 
     Raises:
         WindowError: the window ends after ``now``.
     """
     refuse_future(window, now)
-    errors = {f"policy error {number}": str(e) for number, e in enumerate(loaded.errors, 1)}
+    first = shard is None or shard.number == 0
+    told = loaded.errors if first else ()
+    errors = {f"policy error {number}": str(e) for number, e in enumerate(told, 1)}
     register_versions(store, loaded, now=now, edits=register)
     with store.read() as connection:
         names = connection.scalars(select(PolicyState.policy).order_by(PolicyState.policy)).all()
+        if shard is not None:
+            mine = shard.policies(operands(current_policies(connection)))
+            names = [name for name in names if name in mine]
     scored: dict[str, Scored] = {}
     for name in names:
         try:

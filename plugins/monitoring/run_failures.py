@@ -138,8 +138,9 @@ def _window_of(context: Context) -> str | None:
     if task_instance is None:
         return None
     for task_id in context["dag"].task_ids:
-        bounds = task_instance.xcom_pull(task_ids=task_id, key=WINDOW)
-        if bounds:
+        # in a list: of a mapped task one for each of its instances
+        found = task_instance.xcom_pull(task_ids=[task_id], key=WINDOW)
+        if found and (bounds := found[0]):
             return f"{bounds[0]} to {bounds[1]}"
     return None
 

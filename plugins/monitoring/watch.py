@@ -176,7 +176,11 @@ def _attempts(connection: Connection, collector: str, now: datetime) -> list[_At
         select(
             func.max(Collection.id).label("number"),
             func.max(Collection.window_end).label("end"),
-            func.min(case((Collection.status == "ok", 1), else_=0)).label("complete"),
+            # a source may have several rows: others awaited it, or it was tried again
+            (
+                func.count(func.distinct(case((Collection.status == "ok", Collection.source))))
+                == func.count(func.distinct(Collection.source))
+            ).label("complete"),
             func.max(case((Collection.status == "failed", 1), else_=0)).label("failed"),
         )
         .where(Collection.collector == collector, Collection.window_end > last - _LOOKED_AT)

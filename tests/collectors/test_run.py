@@ -12,7 +12,7 @@ from include.collectors import registry
 from include.collectors.config import Settings
 from include.collectors.run import run_collector
 from userdb.errors import CollectionError, ConfigError, MonitoringError, WindowError
-from userdb.ledger import CollectionReport, covered_minutes
+from userdb.ledger import CollectionReport, Part, covered_minutes
 from userdb.models import Collection
 from userdb.retention import purge
 from userdb.store import Store
@@ -26,12 +26,19 @@ class Broken:
 
     name = "broken"
     family = "event"
+    sources = ("a", "b")
 
     def __init__(self, error: Exception) -> None:
         self._error = error
 
     def collect(
-        self, window: Window, store: Store, *, now: datetime, run_id: str | None = None
+        self,
+        window: Window,
+        store: Store,
+        *,
+        now: datetime,
+        run_id: str | None = None,
+        part: Part | None = None,
     ) -> CollectionReport:
         raise self._error
 
@@ -133,6 +140,15 @@ def test_an_unexpected_error_is_in_the_ledger_and_names_its_cause(
     with store.read() as connection:
         minutes = WINDOW.first_minute, WINDOW.stop_minute
         assert not covered_minutes(connection, "broken", *minutes).any()
+
+
+def test_a_part_that_fails_as_a_whole_fails_its_own_sources_and_no_others(
+    store: Store, broken: list[Exception]
+) -> None:
+    broken.append(ZeroDivisionError("division by zero"))
+    with pytest.raises(CollectionError, match="division by zero"):
+        run_collector("broken", WINDOW, store, now=NOW, settings=Settings(), only=["b", "gone"])
+    assert [row[:2] for row in _ledger(store)] == [("b", "failed"), ("a", "awaited")]
 
 
 def test_an_error_of_the_projects_own_is_raised_as_it_is(

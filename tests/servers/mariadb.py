@@ -43,7 +43,7 @@ class MariaDbServer:
 
     def execute(self, *statements: str) -> None:
         """Run statements as the server's root."""
-        with self._root() as connection, connection.cursor() as cursor:
+        with self.root() as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
 
@@ -55,7 +55,8 @@ class MariaDbServer:
         )
         return self.url(name)
 
-    def _root(self) -> pymysql.connections.Connection[pymysql.cursors.Cursor]:
+    def root(self) -> pymysql.connections.Connection[pymysql.cursors.Cursor]:
+        """A connection as the server's root."""
         return pymysql.connect(
             unix_socket=str(self.folder / "s"), user="root", autocommit=True, charset="utf8mb4"
         )

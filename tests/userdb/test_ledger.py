@@ -172,6 +172,43 @@ def test_coverage_grows_and_is_blind_to_order(
     assert _covered(sqlite_store) == in_order
 
 
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(attempts=ATTEMPTS, wider=st.integers(0, 3), seed=st.randoms(use_true_random=False))
+def test_parts_of_an_attempt_cover_what_it_would_as_a_whole_and_nothing_before(
+    sqlite_store: Store,
+    attempts: list[tuple[tuple[int, int], dict[str, str]]],
+    wider: int,
+    seed: random.Random,
+) -> None:
+    """``lost`` parts never come; parts may be for windows that begin earlier than the others'."""
+    sqlite_store.write(lambda connection: connection.execute(delete(Collection)))
+    parts = [
+        (max(first - wider * (source == "a"), 0), stop, number, source, status)
+        for number, ((first, stop), statuses) in enumerate(attempts)
+        for source, status in statuses.items()
+    ]
+    told = [part for part in parts if seed.random() < 0.8]
+    expected = _expected(
+        [
+            ((first, stop), {source: status, **dict.fromkeys(others, "awaited")})
+            for first, stop, number, source, status in told
+            for others in [set(attempts[number][1]) - {source}]
+        ]
+    )
+    for first, stop, number, source, status in seed.sample(told, len(told)):
+        assert set(_covered(sqlite_store)) <= set(expected)
+        report = _report(first, stop, {source: status}, attempt=f"attempt {number}")
+        others = set(attempts[number][1]) - {source}
+        sqlite_store.write(
+            lambda connection, report=report, others=others: record(
+                connection, report, "request", None, awaited=others
+            )
+        )
+    assert _covered(sqlite_store) == expected
+
+
 def test_marks_go_to_the_policies_of_the_family_as_spans(store: Store) -> None:
     _with_policies(store, p="request", q="request", other="container")
     store.write(lambda connection: mark_dirty(connection, "request", [7, 3, 4, 4, 9, 8]))

@@ -28,7 +28,13 @@ from include.collectors.manifests.loader import load_manifests
 from include.collectors.registry import register
 from include.collectors.time_limit import Outcome, call_all
 from userdb.errors import CollectionError, ConfigError, MonitoringError
-from userdb.ledger import CollectionReport, Rejected, SourceReport, record
+from userdb.ledger import (
+    CollectionReport,
+    Part,
+    Rejected,
+    SourceReport,
+    record,
+)
 from userdb.store import Store
 
 log = logging.getLogger(__name__)
@@ -53,8 +59,18 @@ class ContainerStatsCollector:
         self._settings = settings
         self._open_runtime = open_runtime
 
+    @property
+    def sources(self) -> Sequence[str]:
+        return [host.name for host in self._settings.hosts]
+
     def collect(
-        self, window: Window, store: Store, *, now: datetime, run_id: str | None = None
+        self,
+        window: Window,
+        store: Store,
+        *,
+        now: datetime,
+        run_id: str | None = None,
+        part: Part | None = None,
     ) -> CollectionReport:
         """See ``Collector.collect``. The report is about the part that a sample can stand for.
 
@@ -62,7 +78,9 @@ class ContainerStatsCollector:
         unknown then.
         """
         began = time.perf_counter()
-        hosts, cadence = self._settings.hosts, self._settings.cadence
+        cadence = self._settings.cadence
+        hosts = [one for one in self._settings.hosts if part is None or one.name in part.own]
+        others = part.others if part else ()
         if not hosts:
             log.warning(
                 "container_stats has no hosts, so nothing is known of containers; "
@@ -70,8 +88,11 @@ class ContainerStatsCollector:
             )
             return _report(window, (), now, began)
         if now - window.end > cadence:
-            report = self._untold(window, now, began, "live state can't be collected for a past")
-            store.write(lambda connection: record(connection, report, self.family, run_id))
+            why = "live state can't be collected for a past"
+            report = _shared(self._untold(hosts, window, now, began, why), part)
+            store.write(
+                lambda connection: record(connection, report, self.family, run_id, awaited=others)
+            )
             return report
         told = Window(max(window.start, window.end - cadence), window.end)
         with store.read() as connection:
@@ -95,8 +116,9 @@ class ContainerStatsCollector:
         def work(connection: Connection) -> CollectionReport:
             if window.start < told.start:
                 rest = Window(window.start, told.start)
-                untold = self._untold(rest, now, began, "one sample can't stand for this part of a")
-                record(connection, untold, self.family, run_id)
+                why = "one sample can't stand for this part of a"
+                untold = _shared(self._untold(hosts, rest, now, began, why), part)
+                record(connection, untold, self.family, run_id, awaited=others)
             sources = []
             for host in hosts:
                 if host.name in collected:
@@ -107,8 +129,8 @@ class ContainerStatsCollector:
                 else:
                     why = _explain(host, outcomes[host.name].error)
                     sources.append(SourceReport(host.name, "failed", message=why))
-            report = _report(told, tuple(sources), now, began)
-            record(connection, report, self.family, run_id)
+            report = _shared(_report(told, tuple(sources), now, began), part)
+            record(connection, report, self.family, run_id, awaited=others)
             return report
 
         return store.write(work)
@@ -128,14 +150,19 @@ class ContainerStatsCollector:
         answers = call_all(calls, workers=self._settings.hosts_at_once)
         return outcomes | dict(zip(runtimes, answers, strict=True))
 
-    def _untold(self, window: Window, now: datetime, began: float, why: str) -> CollectionReport:
+    def _untold(
+        self, hosts: Sequence[EngineHost], window: Window, now: datetime, began: float, why: str
+    ) -> CollectionReport:
         message = (
             f"{why} window: containers are asked within {self._settings.cadence} after its end"
         )
-        sources = tuple(
-            SourceReport(host.name, "unavailable", message=message) for host in self._settings.hosts
-        )
+        sources = tuple(SourceReport(host.name, "unavailable", message=message) for host in hosts)
         return _report(window, sources, now, began)
+
+
+def _shared(report: CollectionReport, part: Part | None) -> CollectionReport:
+    """The report, of the attempt that the process has a part in."""
+    return report if part is None else replace(report, attempt=part.attempt)
 
 
 def _with_declared(host: EngineHost, listing: Listing) -> Listing:

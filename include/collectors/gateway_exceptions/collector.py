@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 
 from monitoring.window import Window
@@ -17,7 +18,7 @@ from include.collectors.gateway_exceptions.rollup import (
 )
 from include.collectors.gateway_exceptions.settings import GatewayExceptionsSettings
 from include.collectors.registry import register
-from userdb.ledger import MAX_SAMPLES, CollectionReport, Rejected, SourceReport, record
+from userdb.ledger import MAX_SAMPLES, CollectionReport, Part, Rejected, SourceReport, record
 from userdb.store import Store
 
 #: The source of events that were written to userdb directly or by a spool.
@@ -39,9 +40,21 @@ class GatewayExceptions:
     def __init__(self, settings: GatewayExceptionsSettings) -> None:
         self._settings = settings
 
+    @property
+    def sources(self) -> Sequence[str]:
+        """None apart: events are counted once all spools are drained."""
+        return ()
+
     def collect(
-        self, window: Window, store: Store, *, now: datetime, run_id: str | None = None
+        self,
+        window: Window,
+        store: Store,
+        *,
+        now: datetime,
+        run_id: str | None = None,
+        part: Part | None = None,
     ) -> CollectionReport:
+        """See ``include.collectors.protocol.Collector``; ``part`` changes nothing."""
         started = time.perf_counter()
         spools = [drain(folder, store) for folder in spool_folders(self._settings.spools)]
         refiled, samples = _refile(store, now)

@@ -17,7 +17,7 @@ from include.collectors.pull.reading import KindRead, NodeReading
 from include.collectors.pull.settings import PullNode, PullSettings
 from include.collectors.registry import register
 from include.collectors.time_limit import call_all
-from userdb.ledger import CollectionReport, SourceReport
+from userdb.ledger import CollectionReport, Part, SourceReport
 from userdb.store import Store
 
 
@@ -39,13 +39,24 @@ class Pull:
     def __init__(self, settings: PullSettings) -> None:
         self._settings = settings
 
+    @property
+    def sources(self) -> Sequence[str]:
+        return [node.name for node in self._settings.nodes]
+
     def collect(
-        self, window: Window, store: Store, *, now: datetime, run_id: str | None = None
+        self,
+        window: Window,
+        store: Store,
+        *,
+        now: datetime,
+        run_id: str | None = None,
+        part: Part | None = None,
     ) -> CollectionReport:
         """See ``include.collectors.protocol.Collector``. Without nodes it has no sources."""
         began = time.perf_counter()
         reach = window.extended(self._settings.lookback)
-        readings = self._read(reach.start, store, now)
+        nodes = [one for one in self._settings.nodes if part is None or one.name in part.own]
+        readings = self._read(nodes, reach.start, store, now)
         if any("events" in reading.found for reading in readings):
             _count_events(store, window)
         sources: list[SourceReport] = []
@@ -63,6 +74,12 @@ class Pull:
                 window=window,
                 now=now,
                 run_id=run_id,
+                attempt=part.attempt if part else None,
+                awaited=[
+                    node.name
+                    for node in self._settings.nodes
+                    if part and node.name in part.others and kind in node.kinds
+                ],
             )
             sources += store.write(work)
         return CollectionReport(
@@ -74,13 +91,12 @@ class Pull:
             duration_s=time.perf_counter() - began,
         )
 
-    def _read(self, begin: datetime, store: Store, now: datetime) -> Sequence[NodeReading]:
-        """Every node, each within the time limit."""
+    def _read(
+        self, nodes: Sequence[PullNode], begin: datetime, store: Store, now: datetime
+    ) -> Sequence[NodeReading]:
+        """These nodes, each within the time limit."""
         timeout_s = self._settings.timeout_s
-        readings = [
-            NodeReading(node, self._client(node, now), store, begin)
-            for node in self._settings.nodes
-        ]
+        readings = [NodeReading(node, self._client(node, now), store, begin) for node in nodes]
         outcomes = call_all(
             [reading.run for reading in readings], workers=len(readings), timeout_s=timeout_s + 1
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from include.collectors.nodes.wire import FAMILIES, Kind
 from include.collectors.pull.reading import KindRead
-from userdb.ledger import CollectionReport, SourceReport, collected_minutes, record
+from userdb.ledger import CollectionReport, SourceReport, collected_minutes, new_attempt, record
 from userdb.retention import read_floors
 from userdb.times import from_minute
 
@@ -29,12 +29,18 @@ def record_kind(
     window: Window,
     now: datetime,
     run_id: str | None,
+    attempt: str | None = None,
+    awaited: Sequence[str] = (),
 ) -> list[SourceReport]:
     """Write what came of one kind at each node to the ledger, and return it for the window.
 
     Of ``reach``, which ends with the window, minutes before the window are written where a node
     covers them for the first time. Every part names all nodes: a minute is known when all of them
     have told of it.
+
+    Args:
+        attempt: the one that others collect other nodes for; by default each part has its own.
+        awaited: these other nodes.
     """
     if not found:
         return []
@@ -66,8 +72,9 @@ def record_kind(
             sources=tuple(sources),
             started_at=now,
             duration_s=0.0,
+            attempt=attempt or new_attempt(),
         )
-        record(connection, report, family, run_id)
+        record(connection, report, family, run_id, awaited=awaited)
     return [
         _source(node, kind, one, "ok" if known[node][inside:].all() else "unavailable")
         for node, one in found.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -30,7 +31,15 @@ from include.collectors.request_logs.parse import ParsedFile, Parser
 from include.collectors.request_logs.replace import FAMILY, replace_minutes
 from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
 from userdb.errors import CollectionError, ConfigError
-from userdb.ledger import MAX_SAMPLES, CollectionReport, Rejected, SourceReport, record
+from userdb.ledger import (
+    MAX_SAMPLES,
+    CollectionReport,
+    Part,
+    Rejected,
+    SourceReport,
+    new_attempt,
+    record,
+)
 from userdb.retention import read_floors
 from userdb.store import Store
 from userdb.times import from_minute
@@ -83,8 +92,18 @@ class RequestLogs:
     def __init__(self, settings: RequestLogsSettings) -> None:
         self._settings = settings
 
+    @property
+    def sources(self) -> Sequence[str]:
+        return [source.name for source in self._settings.sources]
+
     def collect(
-        self, window: Window, store: Store, *, now: datetime, run_id: str | None = None
+        self,
+        window: Window,
+        store: Store,
+        *,
+        now: datetime,
+        run_id: str | None = None,
+        part: Part | None = None,
     ) -> CollectionReport:
         """See ``include.collectors.protocol.Collector``.
 
@@ -103,7 +122,9 @@ class RequestLogs:
             (self._settings.lateness + _DISORDER) // timedelta(microseconds=1),
         )
         collected = [
-            self._collect_source(source, span, store, now) for source in self._settings.sources
+            self._collect_source(source, span, store, now)
+            for source in self._settings.sources
+            if part is None or source.name in part.own
         ]
 
         def report(first: int, stop: int, sources: tuple[SourceReport, ...]) -> CollectionReport:
@@ -114,6 +135,7 @@ class RequestLogs:
                 sources=sources,
                 started_at=now,
                 duration_s=time.perf_counter() - started,
+                attempt=new_attempt() if part is None else part.attempt,
             )
 
         size = window.stop_minute - window.first_minute
@@ -134,8 +156,8 @@ class RequestLogs:
         ]
 
         def work(connection: Connection) -> None:
-            for part in parts:
-                record(connection, part, self.family, run_id)
+            for one in parts:
+                record(connection, one, self.family, run_id, awaited=part.others if part else ())
 
         store.write(work)
         return report(0, size, tuple(found.report for found in collected))

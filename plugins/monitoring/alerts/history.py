@@ -23,6 +23,7 @@ from monitoring.alerts.operands import in_order, score_operands, tell_composites
 from monitoring.alerts.state import Transition, dump_state, episode_id
 from monitoring.evidence import read_evidence
 from monitoring.policy.composite import CompositePolicy
+from monitoring.policy.groups import Shard, operands
 from monitoring.policy.state import lock_policy
 from monitoring.policy.versions import Timeline, current_policies, read_timeline
 from userdb.models import Alert, AlertTransition, Evaluation, PolicyState, Series
@@ -44,12 +45,15 @@ class AlertReport:
         return asdict(self)
 
 
-def update_alerts(store: Store, *, now: datetime) -> AlertReport:
+def update_alerts(store: Store, *, now: datetime, shard: Shard | None = None) -> AlertReport:
     """Fold what was scored since the last fold into the alert history.
 
     Composites come after the policies that they combine, and are scored here: what they look at
     is these policies' states. ``now`` is only recorded: which transitions there are depends on
     event time alone. A policy that fails is in the report's errors and is folded again next time.
+
+    Args:
+        shard: fold this part of the policies only, as others fold the rest.
     """
     with store.read() as connection:
         definitions = current_policies(connection)
@@ -62,6 +66,8 @@ def update_alerts(store: Store, *, now: datetime) -> AlertReport:
         )
     composites = [one for one in definitions.values() if isinstance(one, CompositePolicy)]
     waiting |= {one.name for one in composites}
+    if shard is not None:
+        waiting &= shard.policies(operands(definitions))
     counts: Counter[str] = Counter()
     errors: dict[str, str] = {}
     for name in in_order(definitions):

@@ -33,7 +33,7 @@ def collections(
     connection: ConnectionDep,
     *,
     collector: Annotated[str | None, Query(max_length=64)] = None,
-    status: Literal["ok", "failed", "unavailable"] | None = None,
+    status: Literal["ok", "failed", "unavailable", "awaited"] | None = None,
     since: Since = None,
     until: Until = None,
     cursor: Cursor = None,

@@ -1,0 +1,293 @@
+"""The chain on Celery: Redis, two workers, PostgreSQL metadata, and userdb on MariaDB.
+
+What comes of each operation is compared with the same one done in this process, on a database of
+its own and with nobody in its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+import pymysql
+import pytest
+import yaml
+from monitoring import chain
+from monitoring.signals import COLLECTORS
+from monitoring.window import Window
+from sqlalchemy import func, select
+
+from demo.supervisor import AirflowServer
+from tests.e2e.celery_facts import firings, history
+from tests.e2e.conftest import DAG, Platform, Receiver
+from tests.incident import MINUTE, Incident, whole_hours_ago
+from tests.servers.mariadb import MariaDbServer, run_mariadb
+from tests.servers.redis import run_redis
+from userdb.migrate import upgrade
+from userdb.models import Evaluation
+from userdb.store import Store, open_store
+from userdb.times import to_minute
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.e2e,
+    pytest.mark.mariadb,
+    pytest.mark.redis,
+    pytest.mark.nightly,
+    pytest.mark.timeout(900),
+]
+
+#: Starts of incidents, in minutes after the log's first one; one a test.
+BY_HAND, BY_BACKFILL, KILLED_SCORING, KILLED_FOLDING = STARTS = (0, 120, 240, 360)
+REPLAYED = "monitoring_replay"
+
+#: Beside the incident's own ``timeouts``, which comes between them in the order of names.
+_MORE = {
+    "policies": [
+        *(
+            {
+                "name": name,
+                "signal": "requests.count",
+                "aggregate": "sum",
+                "by": ["source"],
+                "window": "5m",
+                "condition": "> 1",
+                "for": "5m",
+            }
+            for name in ("a-busy", "b-busy", "x-busy", "z-busy")
+        ),
+        {"name": "c-both", "kind": "composite", "all": ["a-busy", "timeouts"]},
+    ]
+}
+
+
+@dataclass(frozen=True)
+class Celery:
+    """Airflow with its workers, the userdb that they work on, and an undisturbed one."""
+
+    platform: Platform
+    database: MariaDbServer
+    reference: Store
+
+    @property
+    def incident(self) -> Incident:
+        return self.platform.incident
+
+    def window(self, first: int, stop: int) -> Window:
+        return Window(self.incident.at(first), self.incident.at(stop))
+
+    def do_undisturbed(self, first: int, stop: int) -> None:
+        """Collect and analyse a window in this process."""
+        now, window = datetime.now(UTC), self.window(first, stop)
+        for name in COLLECTORS:
+            chain.collect(name, window, self.reference, now=now)
+        done = chain.analyze_and_alert(window, self.reference, now=now, send=False)
+        assert not done.scores.errors
+        assert not done.alerts.errors
+
+    def succeeded(self, run: dict[str, Any], dag_id: str = DAG) -> None:
+        """Fail with the reasons where a run has failed."""
+        if run["state"] != "success":
+            raise AssertionError(self.platform.log_of(run["dag_run_id"], "watcher", dag_id)[-3000:])
+
+    def assert_same_history(self) -> None:
+        found, expected = history(self.platform.store), history(self.reference)
+        for what, rows in expected.items():
+            assert found[what] == rows, what
+        assert expected["transitions"]
+
+    def worker_of_port(self, port: int) -> str:
+        """The worker of which a process has a connection from this port."""
+        server = self.platform.server
+        for name in server.workers:
+            root = psutil.Process(server.worker_pid(name))
+            for process in (root, *root.children(recursive=True)):
+                if any(one.laddr and one.laddr.port == port for one in process.net_connections()):
+                    return name
+        raise AssertionError(f"no worker has a connection from port {port}")
+
+
+@pytest.fixture(scope="module")
+def celery(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Celery]:
+    folder = tmp_path_factory.mktemp("celery")
+    # so long ago that there is a midnight between: a replay then collects two days
+    base = whole_hours_ago(26)
+    incident = Incident(folder / "platform", base, STARTS)
+    incident.folder.mkdir()
+    incident.write((datetime.now(UTC) - base) // MINUTE)
+    (incident.folder / "policies" / "more.yaml").write_text(yaml.safe_dump(_MORE))
+    with run_mariadb() as database, run_redis() as redis, pytest.MonkeyPatch.context() as patch:
+        url = database.create_database("celery")
+        stores = [open_store(one) for one in (url, database.create_database("undisturbed"))]
+        for store in stores:
+            upgrade(store)
+        environment = {
+            **incident.environment(url),
+            # no runs but those that tests ask for; a DAG without schedule could have no backfill
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+        }
+        for name, value in environment.items():
+            if name != "USERDB_URL":
+                patch.setenv(name, value)
+        with AirflowServer(
+            folder / "airflow", env=environment, broker=redis.url, worker_tasks=2
+        ) as server:
+            platform = Platform(server, stores[0], incident, receiver)
+            platform.wait(
+                lambda: (
+                    {DAG, REPLAYED} <= {dag["dag_id"] for dag in server.api.get("/dags")["dags"]}
+                ),
+                "the DAGs to be parsed",
+            )
+            yield Celery(platform, database, stores[1])
+        for store in stores:
+            store.close()
+
+
+def test_a_run_on_two_workers_gives_the_history(celery: Celery) -> None:
+    platform, incident = celery.platform, celery.incident
+    run = platform.finished(platform.trigger(incident.window(BY_HAND, BY_HAND + 60)))
+    celery.succeeded(run)
+    assert run["tasks"].pop("watcher") == "skipped"
+    assert set(run["tasks"].values()) == {"success"}
+    assert firings(platform.store, incident, BY_HAND) == incident.expected(BY_HAND)
+    celery.do_undisturbed(BY_HAND, BY_HAND + 60)
+    celery.assert_same_history()
+
+
+def test_a_backfill_on_two_workers_gives_the_history(celery: Celery) -> None:
+    platform, incident = celery.platform, celery.incident
+    low, high = incident.at(BY_BACKFILL), incident.at(BY_BACKFILL + 30)
+    platform.server.api.post(
+        "/backfills",
+        {
+            "dag_id": DAG,
+            "from_date": low.isoformat(),
+            "to_date": (high - MINUTE).isoformat(),
+            "max_active_runs": 3,
+        },
+    )
+    runs: list[dict[str, Any]] = []
+
+    def ended() -> bool:
+        found = platform.server.api.get(f"/dags/{DAG}/dagRuns", run_type="backfill", limit=100)
+        runs[:] = found["dag_runs"]
+        return len(runs) == 6 and all(run["state"] in ("success", "failed") for run in runs)
+
+    platform.wait(ended, "six runs of the backfill to end", timeout=600)
+    assert {run["state"] for run in runs} == {"success"}
+    assert firings(platform.store, incident, BY_BACKFILL) == incident.expected(BY_BACKFILL)
+    for first in range(BY_BACKFILL, BY_BACKFILL + 30, 5):
+        celery.do_undisturbed(first, first + 5)
+    celery.assert_same_history()
+
+
+def _held_policy(celery: Celery) -> pymysql.connections.Connection[Any]:
+    """Hold the lock of ``timeouts``: who scores policies in order gets halfway."""
+    connection = celery.platform.store.engine.raw_connection()
+    cursor = connection.cursor()
+    cursor.execute("SELECT policy FROM policy_state WHERE policy = 'timeouts' FOR UPDATE")
+    return connection  # type: ignore[return-value]
+
+
+def _held_transitions(celery: Celery) -> pymysql.connections.Connection[Any]:
+    """Hold the transitions: who folds policies gets as far as the first alert."""
+    connection = celery.platform.store.engine.raw_connection()
+    connection.cursor().execute("LOCK TABLES alert_transition READ")
+    return connection  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("task_id", "start", "hold"),
+    [
+        ("analysis.score_policies", KILLED_SCORING, _held_policy),
+        ("analysis.update_alerts", KILLED_FOLDING, _held_transitions),
+    ],
+)
+def test_a_worker_killed_in_mid_analysis_changes_nothing_in_the_history(
+    celery: Celery, task_id: str, start: int, hold: Callable[[Celery], Any]
+) -> None:
+    platform, incident = celery.platform, celery.incident
+    window = celery.window(start, start + 60)
+    held = hold(celery)
+    waiting: list[int] = []
+    try:
+        run_id = platform.trigger(incident.window(start, start + 60))
+
+        def is_waiting() -> bool:
+            waiting[:] = _waiting_ports(celery.database)
+            return bool(waiting)
+
+        platform.wait(is_waiting, f"{task_id} to be halfway")
+        path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}"
+        assert platform.server.api.get(path)["state"] == "running"
+        evaluated = _evaluated(platform.store, window)
+        if task_id == "analysis.score_policies":
+            # some policies' scores are committed, and others' are not
+            assert 0 < len(evaluated) < 6, evaluated
+        killed = celery.worker_of_port(waiting[0])
+        platform.server.kill_worker(killed)
+    finally:
+        held.rollback()
+        held.cursor().execute("UNLOCK TABLES")
+        held.close()
+    run = platform.finished(run_id, timeout=400)
+    celery.succeeded(run)
+    assert platform.server.api.get(path)["try_number"] == 2
+    platform.server.start_worker(killed)
+    assert firings(platform.store, incident, start) == incident.expected(start)
+    celery.do_undisturbed(start, start + 60)
+    celery.assert_same_history()
+
+
+def test_a_mapped_replay_on_two_workers_gives_the_history(celery: Celery) -> None:
+    platform, incident = celery.platform, celery.incident
+    stop = (datetime.now(UTC) - incident.base) // MINUTE - 5
+    run = platform.finished(
+        platform.trigger(incident.window(0, stop), REPLAYED), REPLAYED, timeout=400
+    )
+    celery.succeeded(run, REPLAYED)
+    path = f"/dags/{REPLAYED}/dagRuns/{run['dag_run_id']}/taskInstances"
+    days = [
+        one
+        for one in platform.server.api.get(path)["task_instances"]
+        if one["task_id"] == "collect"
+    ]
+    assert len(days) == 2
+    for start in STARTS:
+        assert firings(platform.store, incident, start) == incident.expected(start)
+    now, window = datetime.now(UTC), celery.window(0, stop)
+    for name in COLLECTORS:
+        chain.collect(name, window, celery.reference, now=now)
+    chain.replay(window, celery.reference, now=now, send=False)
+    celery.assert_same_history()
+
+
+def _waiting_ports(database: MariaDbServer) -> list[int]:
+    """Ports of the clients that wait for what the test holds."""
+    with database.root() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT host FROM information_schema.processlist WHERE db = 'celery' AND ("
+            "state LIKE 'Waiting for table%' OR id IN (SELECT trx_mysql_thread_id "
+            "FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'))"
+        )
+        return [int(host.rpartition(":")[2]) for (host,) in cursor.fetchall()]
+
+
+def _evaluated(store: Store, window: Window) -> list[str]:
+    """Policies that were evaluated over all of the window."""
+    with store.read() as connection:
+        return list(
+            connection.scalars(
+                select(Evaluation.policy)
+                .where(
+                    Evaluation.first_minute >= to_minute(window.start),
+                    Evaluation.last_minute <= to_minute(window.end),
+                )
+                .group_by(Evaluation.policy)
+                .having(func.max(Evaluation.last_minute) == to_minute(window.end))
+            )
+        )
