@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from datetime import UTC, datetime
 
 import typer
 from rich.console import Console
@@ -62,6 +64,17 @@ app.add_typer(routes, name="routes")
 app.add_typer(gateway, name="gateway")
 app.add_typer(deliveries, name="deliveries")
 app.add_typer(pods, name="pods")
+
+
+@app.callback()
+def _begin(context: typer.Context) -> None:
+    from monitoring.log_context import bound
+    from monitoring.log_format import write_json_lines, writes_json
+
+    run_id = f"cli__{datetime.now(UTC).isoformat(timespec='seconds')}_{os.getpid()}"
+    context.with_resource(bound(run_id=run_id, command=context.invoked_subcommand))
+    if writes_json():
+        write_json_lines()
 
 
 def main() -> None:

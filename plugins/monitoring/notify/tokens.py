@@ -48,9 +48,7 @@ def make_token(secret: str, grant: Grant, *, now: datetime) -> str:
     return str(URLSafeSerializer(secret, salt=_SALT).dumps([grant.episode, grant.receiver, until]))
 
 
-def read_token(
-    secret: str, token: str, *, now: datetime, previous: Sequence[str] = ()
-) -> Grant:
+def read_token(secret: str, token: str, *, now: datetime, previous: Sequence[str] = ()) -> Grant:
     """What ``token`` allows, signed with ``secret`` or one of the ``previous`` ones.
 
     Raises:

@@ -77,7 +77,10 @@ class Webhook:
         return self._post.post(
             receiver.bare_url,
             body,
-            {**receiver.headers, **headers(message, body, receiver.secret, receiver.previous_secret)},
+            {
+                **receiver.headers,
+                **headers(message, body, receiver.secret, receiver.previous_secret),
+            },
             sent_at=message.sent_at,
             secrets=secrets,
         )
