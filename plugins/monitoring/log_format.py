@@ -31,15 +31,19 @@ _TOKEN_OF_LINK = re.compile(r"(?P<before>[?&](?:token|sentry_key)=)[^\s&\"']+")
 _MASK = "***"
 
 
-def writes_json(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether log lines are to be JSON.
+def writes_json(*, where_wrong: bool | None = None) -> bool:
+    """Whether the environment asks for lines of JSON.
+
+    Args:
+        where_wrong: the answer where it names another format than text and json.
 
     Raises:
-        ConfigError: the environment names another format than text and json.
+        ConfigError: it does, and there is no such answer.
     """
-    env = os.environ if environ is None else environ
-    name = env.get(FORMAT_SETTING, "").strip().lower() or "text"
+    name = os.environ.get(FORMAT_SETTING, "").strip().lower() or "text"
     if name not in ("text", "json"):
+        if where_wrong is not None:
+            return where_wrong
         raise ConfigError(f"{FORMAT_SETTING} is {name!r}; set it to text or json")
     return name == "json"
 
@@ -57,6 +61,8 @@ JSON_LINES: Mapping[str, Any] = {
         }
     },
     "root": {"level": "INFO", "handlers": ["stderr"]},
+    # it tells of each of its parts, at each command
+    "loggers": {"alembic": {"level": "WARNING"}},
 }
 
 

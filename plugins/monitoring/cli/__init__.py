@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ from monitoring.cli.silence import silence
 from userdb.errors import MonitoringError
 
 __all__ = ["app", "main"]
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     help="Collect, analyse and look at what the monitoring chain knows.",
@@ -82,7 +85,12 @@ def main() -> None:
     try:
         app()
     except MonitoringError as error:
-        Console(stderr=True).print(
-            f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
-        )
+        from monitoring.log_format import writes_json
+
+        if writes_json(where_wrong=False):
+            log.error(str(error))
+        else:
+            Console(stderr=True).print(
+                f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
+            )
         sys.exit(1)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from monitoring.cli.options import opened_store
+from monitoring.cli.options import note, opened_store
 
 
 def serve(
@@ -27,7 +27,7 @@ def serve(
     # says what is wrong now, and not at the first request
     with opened_store():
         pass
-    typer.echo(describe(RestRuns.from_environment()), err=True)
+    note(describe(RestRuns.from_environment()))
     uvicorn.run(
         "monitoring.api.app:standalone",
         factory=True,
