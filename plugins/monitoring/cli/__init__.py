@@ -74,23 +74,30 @@ def _begin(context: typer.Context) -> None:
     from monitoring.log_context import bound
     from monitoring.log_format import write_json_lines, writes_json
 
-    run_id = f"cli__{datetime.now(UTC).isoformat(timespec='seconds')}_{os.getpid()}"
-    context.with_resource(bound(run_id=run_id, command=context.invoked_subcommand))
+    context.with_resource(bound(command=context.invoked_subcommand))
     if writes_json():
         write_json_lines()
 
 
 def main() -> None:
     """Entry point: errors of ours are one line on stderr and exit code 1."""
-    try:
-        app()
-    except MonitoringError as error:
-        from monitoring.log_format import writes_json
+    from monitoring.log_context import bound
 
-        if writes_json(where_wrong=False):
-            log.error(str(error))
-        else:
-            Console(stderr=True).print(
-                f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
-            )
-        sys.exit(1)
+    run_id = f"cli__{datetime.now(UTC).isoformat(timespec='seconds')}_{os.getpid()}"
+    with bound(run_id=run_id):
+        try:
+            app()
+        except MonitoringError as error:
+            _tell(error)
+            sys.exit(1)
+
+
+def _tell(error: MonitoringError) -> None:
+    from monitoring.log_format import writes_json
+
+    if writes_json(where_wrong=False):
+        log.error(str(error))
+    else:
+        Console(stderr=True).print(
+            f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
+        )
