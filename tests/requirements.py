@@ -77,6 +77,9 @@ REQUIREMENTS = (
         ("prometheus-alertmanager",),
     ),
     Requirement(
+        "prometheus", "apt-get install --no-install-recommends prometheus", ("prometheus",)
+    ),
+    Requirement(
         "browser", "apt-get install chromium chromium-driver", ("chromium", "chromedriver")
     ),
     Requirement("airflow", _SETUP, modules=_AIRFLOW),

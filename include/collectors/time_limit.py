@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from monitoring.log_context import in_this_context
+
 T = TypeVar("T")
 
 
@@ -51,7 +53,7 @@ def call_all(
             finished.put((index, outcome))
 
     for _ in range(min(workers, len(calls))):
-        threading.Thread(target=work, daemon=True, name="collector").start()
+        threading.Thread(target=in_this_context(work), daemon=True, name="collector").start()
     outcomes: list[Outcome[T]] = [Outcome() for _ in calls]
     for _ in calls:
         rest = None if deadline is None else deadline - time.perf_counter()

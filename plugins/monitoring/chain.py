@@ -5,6 +5,7 @@ collect → score_policies → update_alerts → notify
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,18 +17,22 @@ import numpy as np
 from include.collectors.config import load_settings
 from include.collectors.run import run_collector
 from monitoring.alerts.history import AlertReport, update_alerts
+from monitoring.log_context import bound, bound_window
 from monitoring.notify import NotifyReport, notify, send_alert
 from monitoring.policy.cadence import refuse_short_windows
 from monitoring.policy.groups import Shard
 from monitoring.policy.loader import Policies, load_policies
 from monitoring.signals import CONTAINER
 from monitoring.window import MINUTE, Window
+from userdb.errors import MonitoringError
 from userdb.ledger import CollectionReport, covered_minutes
 from userdb.store import Store
 
 if TYPE_CHECKING:
     from monitoring.evaluation import ScoreReport
     from monitoring.replay import Progress, ReplayReport
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "AnalysisReport",
@@ -63,7 +68,23 @@ def collect(
 ) -> CollectionReport:
     """Collect ``window`` with one collector, or ``only`` some of its sources: see
     ``include.collectors.run.run_collector``."""
-    return run_collector(name, window, store, now=now, run_id=run_id, only=only)
+    with bound_window(window, collector=name):
+        try:
+            report = run_collector(name, window, store, now=now, run_id=run_id, only=only)
+        except MonitoringError as error:
+            log.error("the collector %s failed: %s", name, error)
+            raise
+        for source in report.sources:
+            if source.status == "failed":
+                log.error("source %s failed: %s", source.source, source.message)
+        with bound(
+            rows=report.rows,
+            rejected=report.rejected,
+            late=report.late,
+            duration_s=round(report.duration_s, 3),
+        ):
+            log.info("collected %d rows of %s from %s", report.rows, window, name)
+        return report
 
 
 def policies_in_use(path: Path | str | None = None) -> Policies:
@@ -95,9 +116,10 @@ def score_policies(
     # pandas takes most of a second to import, and most steps, each a process in Airflow, need none
     from monitoring import evaluation
 
-    return evaluation.score_policies(
-        window, store, now=now, register=register, loaded=policies_in_use(), shard=shard
-    )
+    with bound_window(window):
+        return evaluation.score_policies(
+            window, store, now=now, register=register, loaded=policies_in_use(), shard=shard
+        )
 
 
 def analyze_and_alert(
@@ -114,9 +136,10 @@ def analyze_and_alert(
         WindowError: the window ends after ``now``.
         PolicyError: there is no folder of policies.
     """
-    scores = score_policies(window, store, now=now, register=register)
-    alerts = update_alerts(store, now=now)
-    return AnalysisReport(scores, alerts, notify(store, now=now) if send else None)
+    with bound_window(window):
+        scores = score_policies(window, store, now=now, register=register)
+        alerts = update_alerts(store, now=now)
+        return AnalysisReport(scores, alerts, notify(store, now=now) if send else None)
 
 
 def replay(
@@ -142,17 +165,18 @@ def replay(
     """
     from monitoring import replay as replaying  # pandas, as above
 
-    report = replaying.replay(
-        store,
-        window,
-        now=now,
-        loaded=policies_in_use(),
-        only=only,
-        todays=todays,
-        workers=workers,
-        progress=progress,
-    )
-    return report, notify(store, now=now) if send and report.present_changed else None
+    with bound_window(window):
+        report = replaying.replay(
+            store,
+            window,
+            now=now,
+            loaded=policies_in_use(),
+            only=only,
+            todays=todays,
+            workers=workers,
+            progress=progress,
+        )
+        return report, notify(store, now=now) if send and report.present_changed else None
 
 
 def catch_up(window: Window, store: Store, collector: str, *, max_catchup: timedelta) -> Window:

@@ -12,27 +12,15 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from monitoring.alerts.overlay import RESOLVED_BY_HAND
+from monitoring.ledger_totals import LedgerSums, LedgerTotals
 from monitoring.policy.versions import current_policies
 from monitoring.status import Status, read_status
-from userdb.ledger import AWAITED
 from userdb.migrate import head
-from userdb.models import Alert, Collection, Delivery, Dirty
+from userdb.models import Alert, Delivery, Dirty
 from userdb.store import Store
 
 ALERT_STATES = ("pending", "firing")
 DELIVERY_STATES = ("pending", "sending", "sent", "dead")
-COLLECTION_STATES = ("ok", "failed", "unavailable")
-
-
-@dataclass(frozen=True)
-class LedgerTotals:
-    """All that a collector's ledger holds: rows taken, rejected, late; windows by how they went,
-    a source each."""
-
-    rows: int
-    rejected: int
-    late: int
-    attempts: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -55,8 +43,13 @@ class ChainNumbers:
     needed: str
 
 
-def read_numbers(store: Store, *, now: datetime, collectors: Sequence[str]) -> ChainNumbers:
+def read_numbers(
+    store: Store, *, now: datetime, collectors: Sequence[str], ledger: LedgerSums | None = None
+) -> ChainNumbers:
     """The chain's numbers at ``now``.
+
+    Args:
+        ledger: what was summed of this userdb before, so that it isn't summed again.
 
     Raises:
         UserdbUnavailable: userdb can't be reached.
@@ -65,39 +58,12 @@ def read_numbers(store: Store, *, now: datetime, collectors: Sequence[str]) -> C
     with store.read() as connection:
         return ChainNumbers(
             status=status,
-            ledger=_ledger(connection, collectors),
+            ledger=(ledger or LedgerSums()).read(connection, collectors),
             alerts=_alerts(connection),
             deliveries=_deliveries(connection),
             dirty=_dirty(connection, [one.policy for one in status.policies]),
             needed=head(),
         )
-
-
-def _ledger(connection: Connection, collectors: Sequence[str]) -> dict[str, LedgerTotals]:
-    found = {
-        name: LedgerTotals(0, 0, 0, dict.fromkeys(COLLECTION_STATES, 0)) for name in collectors
-    }
-    rows = connection.execute(
-        select(
-            Collection.collector,
-            Collection.status,
-            func.count().label("attempts"),
-            func.sum(Collection.rows).label("taken"),
-            func.sum(Collection.rejected).label("rejected"),
-            func.sum(Collection.late).label("late"),
-        )
-        .where(Collection.status != AWAITED)
-        .group_by(Collection.collector, Collection.status)
-    )
-    for row in rows:
-        known = found.get(row.collector) or LedgerTotals(0, 0, 0, {})
-        found[row.collector] = LedgerTotals(
-            known.rows + int(row.taken),
-            known.rejected + int(row.rejected),
-            known.late + int(row.late),
-            {**known.attempts, row.status: row.attempts},
-        )
-    return found
 
 
 def _alerts(connection: Connection) -> dict[tuple[str, str, str], int]:

@@ -9,16 +9,21 @@ are inside its hold, so that a broken installation is told like any other failur
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.log import mask_secret
 
+from monitoring import run_metrics
 from monitoring.evaluation_gap import catch_up_evaluation
+from monitoring.log_context import bound, bound_window
+from monitoring.log_format import secrets_of
 from monitoring.run_failures import WINDOW, Context, failure_told
 from monitoring.window import Window, resolve_window
 from userdb.errors import CollectionError, WindowError
@@ -55,7 +60,7 @@ def collect(name: str, context: Context, sources: Sequence[str] | None = None) -
         CollectionError: a source failed. What the other sources gave is stored.
     """
     now = datetime.now(UTC)
-    with failure_told(context, retried_within_s=MAX_RETRIED_SECONDS), _opened() as store:
+    with failure_told(context, retried_within_s=MAX_RETRIED_SECONDS), _opened(context) as store:
         from monitoring import chain
 
         window = run_window(context, now)
@@ -63,8 +68,9 @@ def collect(name: str, context: Context, sources: Sequence[str] | None = None) -
             window = chain.catch_up(window, store, name, max_catchup=MAX_CATCHUP)
         context["ti"].xcom_push(key=WINDOW, value=_bounds(window))
         report = chain.collect(name, window, store, now=now, run_id=context["run_id"], only=sources)
+        live = _run_type(context) == "scheduled"
+        run_metrics.collected(report, now=datetime.now(UTC), is_live=live)
         counts = _collection_counts(report)
-        log.info("collected %s: %s", window, counts)
         _raise_for_failed_sources(report)
         return counts
 
@@ -80,7 +86,7 @@ def score_policies(context: Context, shard: tuple[int, int] | None = None) -> di
         AirflowFailException: a policy is wrong. The others are evaluated.
     """
     now = datetime.now(UTC)
-    with failure_told(context), _opened() as store:
+    with failure_told(context), _opened(context) as store:
         from monitoring import chain
 
         window = _collected_window(context, run_window(context, now))
@@ -93,13 +99,8 @@ def score_policies(context: Context, shard: tuple[int, int] | None = None) -> di
             register=_run_type(context) != "backfill",
             shard=_shard(shard),
         )
+        run_metrics.scored(report)
         counts = {WINDOW: _bounds(window), **report.as_dict()}
-        log.info("scored %s: %s", window, counts)
-        if report.frozen:
-            log.warning(
-                "evaluations that look back past the retention floor were left as they are: %s",
-                report.frozen,
-            )
         _raise_for_policies(report.errors)
         return counts
 
@@ -110,12 +111,12 @@ def update_alerts(context: Context, shard: tuple[int, int] | None = None) -> dic
     Raises:
         AirflowFailException: a policy's alerts could not be updated. The others' are.
     """
-    with failure_told(context), _opened() as store:
+    with failure_told(context), _opened(context) as store:
         from monitoring import chain
 
         report: AlertReport = chain.update_alerts(store, now=datetime.now(UTC), shard=_shard(shard))
+        run_metrics.alerts_changed(report)
         counts: dict[str, Any] = report.as_dict()
-        log.info("alerts: %s", counts)
         _raise_for_policies(report.errors)
         return counts
 
@@ -133,12 +134,12 @@ def notify(context: Context) -> dict[str, Any]:
         raise AirflowSkipException(
             f"this {_run_type(context)} run notifies nobody (param notify is {asked})"
         )
-    with failure_told(context), _opened() as store:
+    with failure_told(context), _opened(context) as store:
         from monitoring import chain
 
         report: NotifyReport = chain.notify(store, now=datetime.now(UTC))
+        run_metrics.notified(report)
         counts: dict[str, Any] = report.as_dict()
-        log.info("notifications: %s", counts)
         if report.errors or report.dead:
             # not tried again: the step has used its time for tries of its own
             listed = "; ".join(f"{name}: {why}" for name, why in report.errors.items())
@@ -174,7 +175,7 @@ def collect_day(bounds: list[str], context: Context) -> dict[str, Any]:
     """
     now = datetime.now(UTC)
     start, end = (datetime.fromisoformat(bound) for bound in bounds)
-    with failure_told(context), _opened() as store:
+    with failure_told(context), _opened(context) as store:
         from monitoring import chain
         from monitoring.signals import COLLECTORS
 
@@ -197,7 +198,7 @@ def replay(context: Context) -> dict[str, Any]:
     """
     now = datetime.now(UTC)
     params = context["params"]
-    with failure_told(context), _opened() as store:
+    with failure_told(context), _opened(context) as store:
         from monitoring import chain
 
         report, notified = chain.replay(
@@ -241,7 +242,7 @@ def purge_raw_rows(context: Context) -> dict[str, Any]:
     """
     now = datetime.now(UTC)
     raw_days, minute_days = (context["params"][name] for name in ("raw_days", "minute_days"))
-    with failure_told(context), _opened() as store:
+    with failure_told(context), _opened(context) as store:
         from userdb.retention import purge
 
         deleted = purge(store, before=now - timedelta(days=raw_days))
@@ -275,12 +276,13 @@ def notify_again(context: Context) -> dict[str, Any]:
     A receiver that doesn't take its messages is no failure of this task: they stay in the outbox,
     every attempt is recorded, and the next run tries again.
     """
-    with failure_told(context), _opened() as store:
+    with failure_told(context), _opened(context) as store:
         from monitoring import chain
 
         report: NotifyReport = chain.notify(
             store, now=datetime.now(UTC), deadline_s=UPKEEP_DELIVERS_FOR_S
         )
+        run_metrics.notified(report)
         counts: dict[str, Any] = report.as_dict()
         return counts
 
@@ -291,7 +293,7 @@ def keep_registry(context: Context) -> dict[str, Any]:
     An instance that fails its check, or a service that its floor protects, is no failure of this
     task: events tell of them.
     """
-    with failure_told(context), _opened() as store:
+    with failure_told(context), _opened(context) as store:
         from monitoring.registry.upkeep import keep_up
 
         counts = keep_up(store, now=datetime.now(UTC), checks_for_s=UPKEEP_CHECKS_FOR_S).as_dict()
@@ -342,13 +344,26 @@ def run_window(context: Context, now: datetime) -> Window:
 
 
 @contextmanager
-def _opened() -> Iterator[Store]:
-    store = open_store()
+def _opened(context: Context) -> Iterator[Store]:
+    """userdb, where its schema is the code's; every log line within says what it is about."""
+    for secret in secrets_of(os.environ):
+        mask_secret(secret)
+    with _about(context):
+        store = open_store()
+        try:
+            require_current(store)
+            yield store
+        finally:
+            store.close()
+
+
+def _about(context: Context) -> AbstractContextManager[None]:
+    run = {"run_id": str(context["run_id"]), "run_type": _run_type(context)}
     try:
-        require_current(store)
-        yield store
-    finally:
-        store.close()
+        return bound_window(run_window(context, datetime.now(UTC)), **run)
+    except WindowError:
+        # the task that needs the window fails with it; the others are about the present
+        return bound(**run)
 
 
 def _shard(numbers: tuple[int, int] | None) -> Shard | None:

@@ -7,6 +7,7 @@ own. What is stored is a function of facts, coverage and versions alone.
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -25,6 +26,7 @@ from monitoring.evaluated import (
     store_ranges,
 )
 from monitoring.facts import UserdbFacts
+from monitoring.log_context import bound
 from monitoring.policy.groups import Shard, operands
 from monitoring.policy.loader import Policies
 from monitoring.policy.state import lock_policy, mark_scored
@@ -34,6 +36,11 @@ from monitoring.window import Window, refuse_future
 from userdb.models import Dirty, PolicyState
 from userdb.retention import read_floors
 from userdb.store import Store
+
+log = logging.getLogger(__name__)
+
+#: What of a report is told with its line.
+_COUNTS = ("policies", "evaluations", "series", "breaching", "unknown")
 
 
 @dataclass(frozen=True)
@@ -91,11 +98,13 @@ def score_policies(
             names = [name for name in names if name in mine]
     scored: dict[str, Scored] = {}
     for name in names:
-        try:
-            scored[name] = _score_policy(name, window, store)
-        except Exception as error:  # one policy never stops the others
-            errors[name] = f"{type(error).__name__}: {error}"
-    return ScoreReport(
+        with bound(policy=name):
+            try:
+                scored[name] = _score_policy(name, window, store)
+            except Exception as error:  # one policy never stops the others
+                log.exception("policy %s could not be scored", name)
+                errors[name] = f"{type(error).__name__}: {error}"
+    report = ScoreReport(
         policies=len(scored),
         evaluations=sum(one.evaluations for one in scored.values()),
         series=sum(one.series for one in scored.values()),
@@ -104,6 +113,14 @@ def score_policies(
         frozen={name: one.frozen for name, one in scored.items() if one.frozen},
         errors=errors,
     )
+    with bound(**{name: value for name, value in report.as_dict().items() if name in _COUNTS}):
+        log.info("scored %d policies over %s", report.policies, window)
+    if report.frozen:
+        log.warning(
+            "evaluations that look back past the retention floor were left as they are: %s",
+            report.frozen,
+        )
+    return report
 
 
 def register_versions(store: Store, loaded: Policies, *, now: datetime, edits: bool) -> None:

@@ -25,11 +25,13 @@ LOOKBACK = timedelta(hours=24)
 GRACE = timedelta(minutes=15)
 #: Rows of the ledger that are looked through first for a collector's newest success.
 _NEWEST = 1000
+#: ... and for its newest failure, where one is: a collector that never failed has none to find.
+_FAILED_AMONG = 50_000
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The newest failure of a collector's source."""
+    """The newest failure of a collector's source, where the ledger's newest rows tell of one."""
 
     source: str
     window: Window
@@ -218,7 +220,11 @@ def _last_failure(connection: Connection, name: str) -> Failure | None:
             Collection.started_at,
             Collection.message,
         )
-        .where(Collection.collector == name, Collection.status == "failed")
+        .where(
+            Collection.id > select(func.max(Collection.id) - _FAILED_AMONG).scalar_subquery(),
+            Collection.collector == name,
+            Collection.status == "failed",
+        )
         .order_by(Collection.id.desc())
         .limit(1)
     ).first()

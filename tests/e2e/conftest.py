@@ -21,6 +21,7 @@ import requests
 
 from demo.supervisor import AirflowServer
 from tests.incident import MINUTE, Incident, whole_hours_ago
+from tests.servers.datagrams import Datagrams, receiving_datagrams
 from userdb.migrate import upgrade
 from userdb.store import Store, open_store
 
@@ -53,6 +54,7 @@ class Platform:
     store: Store
     incident: Incident
     receiver: Receiver
+    statsd: Datagrams
 
     def trigger(self, conf: Mapping[str, Any], dag_id: str = DAG) -> str:
         """Trigger a run by hand over REST; returns its id."""
@@ -155,7 +157,16 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Platform]:
+def statsd() -> Iterator[Datagrams]:
+    """Takes what Airflow's components and tasks send as StatsD metrics."""
+    with receiving_datagrams() as taken:
+        yield taken
+
+
+@pytest.fixture(scope="session")
+def platform(
+    tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, statsd: Datagrams
+) -> Iterator[Platform]:
     """The running Airflow. Needs the markers ``airflow`` and ``e2e`` on the test."""
     folder: Path = tmp_path_factory.mktemp("e2e")
     base = whole_hours_ago(8)
@@ -173,9 +184,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> It
         "MONITORING_HEARTBEAT_URL": f"{receiver.url}/heartbeat",
         "MONITORING_HEARTBEAT_SIGNALS": "fail",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+        "AIRFLOW__METRICS__STATSD_PORT": str(statsd.port),
     }
     with AirflowServer(folder / "airflow", env=environment) as server:
-        running = Platform(server, store, incident, receiver)
+        running = Platform(server, store, incident, receiver, statsd)
         running.wait(lambda: _parsed(server), "the DAGs to be parsed")
         yield running
     store.close()

@@ -94,10 +94,14 @@ def test_its_code_verifies_a_message_that_was_really_sent(sqlite_store):
     with listening() as hook:
         notify(sqlite_store, now=NOW, receivers=[Receiver("ops", hook.url, secret="k")])
         notify(sqlite_store, now=NOW, receivers=[Receiver("unsigned", hook.url)])
-    signed, unsigned = hook.received
+        changing = Receiver("changing", hook.url, secret="new", previous_secret="k")
+        notify(sqlite_store, now=NOW, receivers=[changing])
+    signed, unsigned, both = hook.received
     now = NOW.timestamp()
     assert genuine("k", signed.headers, signed.body, now)
     assert not genuine("another", signed.headers, signed.body, now)
+    for key, holds in (("new", True), ("k", True), ("another", False)):
+        assert genuine(key, both.headers, both.body, now) is holds
     assert not genuine("k", signed.headers, signed.body + b" ", now)
     assert not genuine("k", signed.headers, signed.body, now + 400)
     moved = {**signed.headers, "X-Monitoring-Timestamp": str(int(now) + 300)}

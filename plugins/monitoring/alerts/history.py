@@ -7,6 +7,7 @@ what it changes. Transitions that no longer hold are superseded, never deleted.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,7 @@ from monitoring.alerts.folding import fold_ranges, read_checkpoint, read_evaluat
 from monitoring.alerts.operands import in_order, score_operands, tell_composites
 from monitoring.alerts.state import Transition, dump_state, episode_id
 from monitoring.evidence import read_evidence
+from monitoring.log_context import bound
 from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.groups import Shard, operands
 from monitoring.policy.state import lock_policy
@@ -29,6 +31,8 @@ from monitoring.policy.versions import Timeline, current_policies, read_timeline
 from userdb.models import Alert, AlertTransition, Evaluation, PolicyState, Series
 from userdb.store import Store
 from userdb.times import from_minute, to_minute
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,18 @@ def update_alerts(store: Store, *, now: datetime, shard: Shard | None = None) ->
         if name not in waiting:
             continue
         work = partial(_fold_policy, name=name, composites=composites, now=now)
-        try:
-            counts += store.write(work)
-        except Exception as error:  # one policy never stops the others
-            errors[name] = f"{type(error).__name__}: {error}"
+        with bound(policy=name):
+            try:
+                changed = store.write(work)
+            except Exception as error:  # one policy never stops the others
+                log.exception("the alerts of %s could not be updated", name)
+                errors[name] = f"{type(error).__name__}: {error}"
+                continue
+            if changed:
+                log.info("alerts of %s: %s", name, dict(changed))
+            counts += changed
+    with bound(**counts):
+        log.info("alerts are up to date")
     return AlertReport(**counts, errors=errors)
 
 

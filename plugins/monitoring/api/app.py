@@ -61,6 +61,8 @@ def create_app(
     app.state.limiter = RateLimiter()
     app.state.known_keys = KnownKeys()
     app.state.received = ReceivedEvents()
+    # by userdb's URL, what /metrics has summed of it
+    app.state.ledger_sums = {}
     app.state.urgent = UrgentRuns(runs, clock=lambda: datetime.now(UTC))
     app.add_middleware(BodyLimit)
     problems.install(app)

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from monitoring.api.access import requires
 from monitoring.api.store import StoreDep
 from monitoring.chain_numbers import ChainNumbers, read_numbers
+from monitoring.ledger_totals import LedgerSums
 from monitoring.signals import COLLECTORS
 
 router = APIRouter(tags=["health"], dependencies=[Depends(requires("read"))])
@@ -157,8 +158,8 @@ class ChainCollector(Collector):
 def metrics(store: StoreDep, request: Request) -> Any:
     """The chain's own health and counts, in Prometheus' text format 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(
-        ChainCollector(read_numbers(store, now=datetime.now(UTC), collectors=COLLECTORS))
-    )
+    ledger = request.app.state.ledger_sums.setdefault(str(store.url), LedgerSums())
+    numbers = read_numbers(store, now=datetime.now(UTC), collectors=COLLECTORS, ledger=ledger)
+    registry.register(ChainCollector(numbers))
     registry.register(request.app.state.received)
     return Response(generate_latest(registry), media_type=_TEXT)

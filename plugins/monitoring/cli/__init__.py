@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+from datetime import UTC, datetime
 
 import typer
 from rich.console import Console
@@ -29,6 +32,8 @@ from monitoring.cli.silence import silence
 from userdb.errors import MonitoringError
 
 __all__ = ["app", "main"]
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     help="Collect, analyse and look at what the monitoring chain knows.",
@@ -64,12 +69,35 @@ app.add_typer(deliveries, name="deliveries")
 app.add_typer(pods, name="pods")
 
 
+@app.callback()
+def _begin(context: typer.Context) -> None:
+    from monitoring.log_context import bound
+    from monitoring.log_format import write_json_lines, writes_json
+
+    context.with_resource(bound(command=context.invoked_subcommand))
+    if writes_json():
+        write_json_lines()
+
+
 def main() -> None:
     """Entry point: errors of ours are one line on stderr and exit code 1."""
-    try:
-        app()
-    except MonitoringError as error:
+    from monitoring.log_context import bound
+
+    run_id = f"cli__{datetime.now(UTC).isoformat(timespec='seconds')}_{os.getpid()}"
+    with bound(run_id=run_id):
+        try:
+            app()
+        except MonitoringError as error:
+            _tell(error)
+            sys.exit(1)
+
+
+def _tell(error: MonitoringError) -> None:
+    from monitoring.log_format import writes_json
+
+    if writes_json(where_wrong=False):
+        log.error(str(error))
+    else:
         Console(stderr=True).print(
             f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
         )
-        sys.exit(1)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from monitoring.cli.options import opened_store
+from monitoring.cli.options import note, opened_store
 from userdb.errors import ConfigError
 
 #: Environment variable with the server's URL, password and all.
@@ -34,7 +34,7 @@ def consume(
     url = os.environ.get(URL_SETTING, "").strip()
     if not url:
         raise ConfigError(f"set {URL_SETTING} to the server's URL: amqp://user:password@host:5672/")
-    typer.echo(describe(RestRuns.from_environment()), err=True)
+    note(describe(RestRuns.from_environment()))
     urgent = UrgentRuns(RestRuns.from_environment, clock=lambda: datetime.now(UTC))
     with opened_store() as store:
         consumer = AmqpConsumer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from monitoring.cli.options import opened_store
+from monitoring.cli.options import note, opened_store
 
 gateway = typer.Typer(help="The route table for gateways.", no_args_is_help=True)
 render = typer.Typer(help="Render the table and the instances in service.", no_args_is_help=True)
@@ -41,7 +40,7 @@ def render_nginx(
         snapshot = read_snapshot(connection, now=datetime.now(UTC))
     snapshot, unknown = resolved(snapshot, _addresses)
     for name in unknown:
-        print(f"{name} has no address here: its instances are left out", file=sys.stderr)
+        note(f"{name} has no address here: its instances are left out")
     text = nginx.render(snapshot, log_format=LOG_FORMAT, listen=listen, access_log=access_log)
     if output is None:
         print(text, end="")

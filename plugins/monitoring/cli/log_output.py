@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ from rich.table import Table
 from include.collectors.request_logs.detect import LIKELY, SURE, Candidate, rivals
 from include.collectors.request_logs.parse import Requests
 from include.collectors.request_logs.reading import Reading
+from monitoring.cli.options import note
 from monitoring.cli.output import console, wide
 from userdb.ledger import MAX_SAMPLES, Rejected
 
@@ -93,4 +93,4 @@ class Tally:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    note(text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitoring.cli.options import note
 from userdb.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _detected(file: Path) -> str:
             f"{file}: no log format takes most of its first lines; give --format (and --options "
             "for nginx_log_format, apache_log_format and mapped_json)"
         )
-    print(f"format: {found[0].name} (detected)", file=sys.stderr)
+    note(f"format: {found[0].name} (detected)")
     return found[0].name
 
 

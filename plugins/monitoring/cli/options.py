@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +15,8 @@ from monitoring.window import Window, parse_time, refuse_future
 
 if TYPE_CHECKING:
     from userdb.store import Store
+
+log = logging.getLogger(__name__)
 
 From = Annotated[str, typer.Option("--from", help="start, RFC 3339, inclusive")]
 To = Annotated[str, typer.Option("--to", help="end, RFC 3339, exclusive")]
@@ -35,6 +39,16 @@ def opened_store() -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def note(what: object) -> None:
+    """Say something besides a command's result: on stderr, as a log line where these are JSON."""
+    from monitoring.log_format import writes_json
+
+    if writes_json():
+        log.warning(str(what))
+    else:
+        print(what, file=sys.stderr)
 
 
 def parse_window(start: str, end: str) -> tuple[Window, datetime]:

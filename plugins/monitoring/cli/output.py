@@ -68,6 +68,7 @@ def print_collections(
 ) -> bool:
     """Collect ``window`` with each collector and show what came of it; false if any failed."""
     from monitoring.chain import collect
+    from monitoring.log_context import bound_run
 
     table = Table(title=f"collected {window}")
     for column in ("collector", "source", "status", "rows", "rejected", "late"):
@@ -78,7 +79,7 @@ def print_collections(
     messages: list[tuple[str, str]] = []
     for name in names or COLLECTORS:
         try:
-            report = collect(name, window, store, now=now, run_id="cli")
+            report = collect(name, window, store, now=now, run_id=bound_run())
         except MonitoringError as error:
             ok = False
             table.add_row(name, "*", "[bold red]failed", "0", "0", "0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from monitoring.cli.options import Format, is_json
+from monitoring.cli.options import Format, is_json, note
 from userdb.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,9 +49,9 @@ def pods_check(
     listing = open_runtime(chosen, settings).containers()
     _, differences = compare(manifests, listing, chosen)
     for problem in manifests.problems:
-        print(problem, file=sys.stderr)
+        note(problem)
     for rejected in listing.rejected:
-        print(f"{rejected.where}: {rejected.why}", file=sys.stderr)
+        note(f"{rejected.where}: {rejected.why}")
     if as_json:
         print_json(differences)
     else:

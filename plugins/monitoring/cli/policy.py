@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from monitoring.cli.options import note
 from userdb.errors import PolicyError
 
 policy = typer.Typer(help="Policies.", no_args_is_help=True)
@@ -25,7 +25,7 @@ def policy_check(
 
     loaded = policies_in_use(path)
     for error in loaded.errors:
-        print(error, file=sys.stderr)
+        note(error)
     Console().print(
         f"{len(loaded.policies)} policies are valid, {len(loaded.errors)} errors", highlight=False
     )
@@ -53,7 +53,7 @@ def policy_test(
         try:
             cases = read_cases(path)
         except PolicyError as error:
-            print(error, file=sys.stderr)
+            note(error)
             broken += 1
             continue
         failures = check_cases(cases)

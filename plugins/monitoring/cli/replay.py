@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated
 
 import typer
 
-from monitoring.cli.options import Format, From, To, is_json, opened_store, parse_window
+from monitoring.cli.options import Format, From, To, is_json, note, opened_store, parse_window
 
 _WORKERS = min(4, os.cpu_count() or 1)
 
@@ -37,13 +36,15 @@ def replay(
 
     from monitoring import chain
     from monitoring.cli.output import print_json, print_replay
+    from monitoring.log_format import writes_json
 
     as_json = is_json(format_)
     if definitions not in ("then", "today"):
         raise typer.BadParameter(f"{definitions!r} is neither then nor today")
     window, now = parse_window(start, end)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with opened_store() as store, Progress(*columns, console=Console(stderr=True)) as bar:
+    bar_on_stderr = Progress(*columns, console=Console(stderr=True), disable=writes_json())
+    with opened_store() as store, bar_on_stderr as bar:
         task = bar.add_task("reading", total=None)
         report, _ = chain.replay(
             window,
@@ -59,6 +60,6 @@ def replay(
         )
     print_json(report) if as_json else print_replay(report)
     for where, why in report.errors.items():
-        print(f"{where}: {why}", file=sys.stderr)
+        note(f"{where}: {why}")
     if report.errors:
         raise typer.Exit(1)

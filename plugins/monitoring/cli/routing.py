@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from monitoring.cli.options import Format, is_json
+from monitoring.cli.options import Format, is_json, note
 from userdb.errors import MonitoringError
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def routing_check(
         for name, routes in loaded.routing.missing(known).items()
     ]
     for error in errors:
-        print(error, file=sys.stderr)
+        note(error)
     if loaded.path is None:
         told = f"there is no {routing_path()}: every receiver is told everything"
     else:
@@ -68,7 +67,7 @@ def routing_show(
     given = dict(_label(text) for text in (*(labels or ()), *(more or ())))
     loaded = load_routing(file)
     for error in loaded.errors.values():
-        print(error, file=sys.stderr)
+        note(error)
     known = _known(loaded.routing)
     rows = route_rows(loaded.routing, given, known, datetime.now(UTC))
     print_json(rows) if as_json else print_routes(rows)

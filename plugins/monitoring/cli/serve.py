@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from monitoring.cli.options import opened_store
+from monitoring.cli.options import note, opened_store
 
 
 def serve(
@@ -18,14 +18,16 @@ def serve(
 ) -> None:
     """Serve the HTTP API for machines with API keys, whether Airflow is up or not."""
     import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
 
     from monitoring.intake.airflow_runs import RestRuns
     from monitoring.intake.urgent import describe
+    from monitoring.log_format import JSON_LINES, writes_json
 
     # says what is wrong now, and not at the first request
     with opened_store():
         pass
-    typer.echo(describe(RestRuns.from_environment()), err=True)
+    note(describe(RestRuns.from_environment()))
     uvicorn.run(
         "monitoring.api.app:standalone",
         factory=True,
@@ -35,4 +37,6 @@ def serve(
         server_header=False,
         # it would hold the keys that Sentry's browser SDK sends in the address
         access_log=False,
+        # its processes configure themselves
+        log_config=dict(JSON_LINES) if writes_json() else LOGGING_CONFIG,
     )

@@ -28,6 +28,7 @@ from monitoring.intake.airflow_runs import (
     RestRuns,
     Run,
 )
+from monitoring.log_context import bound_window
 from monitoring.policy.definition import Policy
 from monitoring.policy.loader import load_policies
 from monitoring.policy.signal_policy import SeriesPolicy, matches
@@ -203,7 +204,8 @@ class UrgentRuns:
         conf = {"window_start": window.start.isoformat(), "window_end": window.end.isoformat()}
         # false: another process was faster, and its run is seen next time
         if runs.trigger(run_id, conf, max(window.end, self._clock())):
-            log.info("triggered %s for %s", run_id, window)
+            with bound_window(window, run_id=run_id):
+                log.info("triggered %s for %s", run_id, window)
             for minute in minutes:
                 self._pending.pop(minute, None)
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from monitoring.alerts.acts import Action, act
-from monitoring.notify.tokens import Grant, callback_secret, read_token
+from monitoring.notify.tokens import Grant, callback_secret, previous_secrets, read_token
 from userdb.errors import TokenError
 from userdb.store import Store
 
@@ -21,7 +21,7 @@ ACTS: Mapping[Answer, Action] = MappingProxyType(
 
 
 def grant_of(token: str, *, now: datetime) -> Grant:
-    """What ``token`` allows, by the secret in ``MONITORING_CALLBACK_SECRET``.
+    """What ``token`` allows, by ``MONITORING_CALLBACK_SECRET`` and its previous ones.
 
     Raises:
         TokenError: it is not genuine, its time is over, or there is no secret.
@@ -29,7 +29,7 @@ def grant_of(token: str, *, now: datetime) -> Grant:
     secret = callback_secret()
     if secret is None:
         raise TokenError("links and callbacks are off here: MONITORING_CALLBACK_SECRET is not set")
-    return read_token(secret, token, now=now)
+    return read_token(secret, token, now=now, previous=previous_secrets())
 
 
 def answered(

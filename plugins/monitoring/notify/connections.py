@@ -5,6 +5,7 @@
 - The receiver's name is the connection's id, without a leading ``monitoring_webhook_``.
 - ``extra.secret``, else the password of a connection without login, is the signature's key. A
   login and its password are sent as HTTP basic authentication.
+- ``extra.previous_secret`` is the key before it, while the receiver changes over.
 - ``extra`` may also hold headers, timeout (seconds), send_resolved, max_alerts and kind.
 
 For kind ``apprise`` the password, else the host, is the URL.
@@ -92,6 +93,7 @@ def receiver_from_connection(conn_id: str, connection: AirflowConnection) -> Rec
             url=url,
             kind=str(extra.get("kind") or "webhook"),
             secret=str(secret) if secret else None,
+            previous_secret=str(extra["previous_secret"]) if extra.get("previous_secret") else None,
             headers={str(name): str(value) for name, value in headers.items()},
             timeout_s=float(extra.get("timeout") or 10),
             send_resolved=_flag(extra.get("send_resolved", True)),

@@ -37,6 +37,8 @@ class Receiver:
             need none.
         kind: name of a channel in ``monitoring.notify.channels``, which checks the rest.
         secret: key of the HMAC signature; None for unsigned messages.
+        previous_secret: the key before it, while receivers change over: messages are signed with
+            both.
         headers: sent with every message.
         timeout_s: a try that takes longer, all in all, has failed.
         send_resolved: whether it wants to know when an alert is over.
@@ -66,6 +68,7 @@ class Receiver:
     options: Mapping[str, Any] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     callback_secret: str | None = None
+    previous_secret: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name) <= 128:
@@ -141,7 +144,8 @@ class Receiver:
             values |= {":".join(self.basic_auth), self.basic_auth[1]}
             values.add(b64encode(":".join(self.basic_auth).encode()).decode())
         found = {one for one in values if len(one) >= _SHORTEST_SECRET}
-        found |= {one for one in (self.secret, self.callback_secret) if one}
+        keys = (self.secret, self.previous_secret, self.callback_secret)
+        found |= {one for one in keys if one}
         forms = {form for one in found for form in (one, quote(one, safe=""), unquote(one))}
         return tuple(sorted(forms, key=len, reverse=True))
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from monitoring.log_context import in_this_context
 from monitoring.notify import outbox
 from monitoring.notify.channels import Channel, open_channel
 from monitoring.notify.definition import Receiver
@@ -84,7 +85,7 @@ def deliver(
         # a thread each: a pool of fewer would let the first who hang delay the last
         with ThreadPoolExecutor(len(workers), thread_name_prefix="notify") as pool:
             for worker in workers:
-                pool.submit(worker.run)
+                pool.submit(in_this_context(worker.run))
         with store.read() as connection:
             waiting = outbox.unfinished(connection, names)
     errors |= {worker.receiver.name: worker.error for worker in workers if worker.error}

@@ -34,6 +34,7 @@ class ReceiverSpec(BaseModel):
         connection: id of the Airflow connection that holds address and secrets.
         url_env: instead of it, the environment variable that holds the URL.
         secret_env: the environment variable that holds the signature's key.
+        previous_secret_env: the one that holds the key before it, while the receiver changes over.
         options: what only this kind of channel has.
     """
 
@@ -44,6 +45,7 @@ class ReceiverSpec(BaseModel):
     connection: str | None = None
     url_env: str | None = None
     secret_env: str | None = None
+    previous_secret_env: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
     language: Language = "en"
     send_resolved: bool = True

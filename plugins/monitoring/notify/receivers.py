@@ -7,7 +7,8 @@ holds its value: ``proxy_env`` is ``proxy``. docs/receivers.md shows each kind.
 ``MONITORING_RECEIVERS`` names Airflow connections, separated by commas
 (``monitoring.notify.connections``).
 ``MONITORING_WEBHOOK_URL`` is one more receiver, named ``webhook``; its key is
-``MONITORING_WEBHOOK_SECRET``. ``MONITORING_CALLBACK_SECRET`` is the key of the tokens in messages.
+``MONITORING_WEBHOOK_SECRET``, and ``MONITORING_WEBHOOK_SECRET_PREVIOUS`` the one before it.
+``MONITORING_CALLBACK_SECRET`` is the key of the tokens in messages.
 """
 
 from __future__ import annotations
@@ -79,7 +80,11 @@ def load_receivers(
     url = env.get("MONITORING_WEBHOOK_URL", "").strip()
     if url:
         secret = env.get("MONITORING_WEBHOOK_SECRET") or None
-        add("MONITORING_WEBHOOK_URL", lambda: Receiver("webhook", url, secret=secret))
+        previous = env.get("MONITORING_WEBHOOK_SECRET_PREVIOUS") or None
+        add(
+            "MONITORING_WEBHOOK_URL",
+            lambda: Receiver("webhook", url, secret=secret, previous_secret=previous),
+        )
     return Receivers(tuple(usable.values()), errors)
 
 
@@ -99,13 +104,17 @@ def receiver_from_spec(
                 "connection"
             )
     options, hidden = _options(where, spec.options, environ)
-    secret = _variable(where, spec.secret_env, environ) if spec.secret_env else None
+    secret, previous = (
+        _variable(where, name, environ) if name else None
+        for name in (spec.secret_env, spec.previous_secret_env)
+    )
     url = _variable(where, spec.url_env, environ) if spec.url_env else ""
     made = Receiver(
         name=spec.name,
         url=url,
         kind=spec.kind,
         secret=secret,
+        previous_secret=previous,
         headers=spec.headers,
         timeout_s=spec.timeout.total_seconds(),
         send_resolved=spec.send_resolved,
@@ -129,6 +138,7 @@ def receiver_from_spec(
         made,
         url=address.url,
         secret=secret or address.secret,
+        previous_secret=previous or address.previous_secret,
         headers={**spec.headers, **address.headers},
         hidden=hidden,
     )

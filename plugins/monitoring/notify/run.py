@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from monitoring.log_context import bound
 from monitoring.notify.definition import Receiver
 from monitoring.notify.delivery import Progress, deliver
 from monitoring.notify.receivers import load_receivers
@@ -118,7 +119,7 @@ def notify(
         clock=clock,
         on_progress=on_progress,
     )
-    return NotifyReport(
+    told = NotifyReport(
         receivers=len(receivers),
         decided=len(decided.deliveries),
         held=decided.held,
@@ -129,6 +130,15 @@ def notify(
         stale=decided.stale,
         errors=errors | decided.errors | report.errors,
     )
+    with bound(
+        decided=told.decided,
+        sent=told.sent,
+        pending=told.pending,
+        dead=told.dead,
+        failed_attempts=told.failed_attempts,
+    ):
+        log.info("told %d receivers: %d messages sent", told.receivers, told.sent)
+    return told
 
 
 def _missing(routing: Routing, receivers: Sequence[str]) -> dict[str, str]:

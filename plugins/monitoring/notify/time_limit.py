@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from monitoring.log_context import in_this_context
 from userdb.errors import DeliveryError
 
 Result = TypeVar("Result")
@@ -39,7 +40,7 @@ class TimeLimit:
             except BaseException as error:
                 errors.append(error)
 
-        self._last = threading.Thread(target=call, name="notify-send", daemon=True)
+        self._last = threading.Thread(target=in_this_context(call), name="notify-send", daemon=True)
         self._last.start()
         self._last.join(self._timeout_s)
         if self._last.is_alive():

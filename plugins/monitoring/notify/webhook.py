@@ -10,13 +10,15 @@ Headers of every message:
 ``X-Monitoring-Signature``
     Only with a secret: ``sha256=`` and the hex HMAC-SHA256, keyed with the secret, of the
     timestamp's text, a dot and the body's bytes.
+``X-Monitoring-Signature-Previous``
+    Only while the secret is being changed: the same, keyed with the previous secret.
 
 To verify, in the receiver, before the body is parsed::
 
     expected = "sha256=" + hmac.new(
         secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256
     ).hexdigest()
-    genuine = hmac.compare_digest(expected, signature)
+    genuine = any(hmac.compare_digest(expected, one) for one in signatures)  # of both headers
     recent = abs(time.time() - int(timestamp)) < 300  # an old message can't be sent again
 
 What an answer means is in ``monitoring.notify.http_post``.
@@ -75,7 +77,10 @@ class Webhook:
         return self._post.post(
             receiver.bare_url,
             body,
-            {**receiver.headers, **headers(message, body, receiver.secret)},
+            {
+                **receiver.headers,
+                **headers(message, body, receiver.secret, receiver.previous_secret),
+            },
             sent_at=message.sent_at,
             secrets=secrets,
         )
@@ -97,7 +102,9 @@ class Webhook:
         return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(), secrets
 
 
-def headers(message: Message, body: bytes, secret: str | None) -> dict[str, str]:
+def headers(
+    message: Message, body: bytes, secret: str | None, previous: str | None = None
+) -> dict[str, str]:
     """The headers of a message, signed where there is a secret."""
     timestamp = str(int(message.sent_at.timestamp()))
     made = {
@@ -106,7 +113,8 @@ def headers(message: Message, body: bytes, secret: str | None) -> dict[str, str]
         "Idempotency-Key": message.id,
         "X-Monitoring-Timestamp": timestamp,
     }
-    if secret:
-        signed = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
-        made["X-Monitoring-Signature"] = f"sha256={signed.hexdigest()}"
+    for name, key in (("Signature", secret), ("Signature-Previous", previous)):
+        if key:
+            signed = hmac.new(key.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
+            made[f"X-Monitoring-{name}"] = f"sha256={signed.hexdigest()}"
     return made

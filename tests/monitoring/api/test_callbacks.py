@@ -108,6 +108,20 @@ def test_a_token_that_allows_nothing_is_refused_and_not_repeated(
     assert acts(store) == []
 
 
+def test_links_of_messages_that_were_sent_before_the_key_was_changed_work(
+    client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = token()
+    monkeypatch.setenv("MONITORING_CALLBACK_SECRET_PREVIOUS", SECRET)
+    monkeypatch.setenv("MONITORING_CALLBACK_SECRET", "the new one")
+    assert client.post(PAGE, data={"token": sent}).status_code == 200
+    again = client.post(CALLBACKS, json={"token": sent, "action": "comment", "note": "on it"})
+    assert again.status_code == 200
+    assert [one[1] for one in acts(store)] == ["acknowledge", "comment"]
+    monkeypatch.delenv("MONITORING_CALLBACK_SECRET_PREVIOUS")
+    assert client.post(PAGE, data={"token": sent}).status_code == 403
+
+
 @pytest.mark.parametrize(
     "body",
     [
