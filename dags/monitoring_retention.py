@@ -15,11 +15,13 @@ from monitoring import dag_layout
 DOCS = """
 ### Retention
 
-Hourly, two tasks that don't depend on each other:
+Hourly, tasks that don't depend on each other:
 
+- **keep_partitions** – makes the daily partitions of the next week, where userdb is on a server.
 - **purge_raw_rows** – deletes raw rows (requests and events) older than `raw_days`. What the
   analysis reads (counts per minute, container samples) goes only after `minute_days`, by default
-  never; alerts and their history stay.
+  never; alerts and their history stay. `table_days` has tables' own days. On a server whole days
+  go, by dropping their partitions.
 - **clean_metadata** – deletes what Airflow's own database holds from before `metadata_days` ago.
   Where Airflow's connection is set by environment variable, set `MONITORING_METADATA_URL` to the
   same value: Airflow hides its own from tasks.
@@ -71,6 +73,13 @@ with DAG(
             description="Older counts per minute and container samples are deleted, and alerts "
             "that looked at them stay as they are for good; 0: never.",
         ),
+        "table_days": Param(
+            os.environ.get("MONITORING_RETENTION_DAYS", ""),
+            type="string",
+            title="Days to keep single tables",
+            description="Where not as above: request_log=3, container_sample=90; 0: for ever. "
+            "By default MONITORING_RETENTION_DAYS.",
+        ),
         "metadata_days": Param(
             30,
             type="integer",
@@ -80,6 +89,12 @@ with DAG(
         ),
     },
 ) as dag:
+
+    @task(doc_md="Make the partitions of the next days, on a server.")
+    def keep_partitions(**context: Any) -> dict[str, Any]:
+        from monitoring import dag_support
+
+        return dag_support.keep_partitions(context)
 
     @task(doc_md="Delete raw rows past their retention.")
     def purge_raw_rows(**context: Any) -> dict[str, Any]:
@@ -93,5 +108,6 @@ with DAG(
 
         return dag_support.clean_metadata(context)
 
+    keep_partitions()
     purge_raw_rows()
     clean_metadata()

@@ -1,4 +1,5 @@
-"""Deleting what is older than it must be kept, a bounded batch of rows a transaction.
+"""Deleting what is older than it must be kept: by the day where days have partitions, else a
+bounded batch of rows a transaction.
 
 What the analysis reads is deleted behind a floor that is stored first: who looks back past it
 knows that rows which aren't there may have been.
@@ -26,6 +27,7 @@ from userdb.models import (
     RetentionFloor,
 )
 from userdb.models.base import Base
+from userdb.partitions import drop_partitions, droppable, whole_days
 from userdb.store import Store
 from userdb.times import require_aware, to_minute
 
@@ -63,6 +65,7 @@ _PURGED: dict[str, _Purged] = {
         ContainerSample, lambda before: ContainerSample.minute < to_minute(before), "container"
     ),
 }
+TABLES = tuple(_PURGED)
 RAW_TABLES = tuple(name for name, one in _PURGED.items() if one.family is None)
 #: What the analysis reads, table to family.
 MINUTE_TABLES = {name: one.family for name, one in _PURGED.items() if one.family is not None}
@@ -92,8 +95,12 @@ def purge(
     Each transaction deletes at most ``batch_rows`` rows, so other writers get their turn, and a run
     that was interrupted is taken up by the next one.
 
+    Where days have partitions, a day goes when all of it lies before ``before``, by dropping its
+    partition; of those rows the number is the server's estimate.
+
     Raises:
         ConfigError: a table that can't be purged.
+        UserdbUnavailable: a table was in use for so long that it could not be altered.
         NaiveDatetimeError: ``before`` has no time zone.
     """
     before = require_aware(before, "before")
@@ -105,19 +112,33 @@ def purge(
         )
     deleted = dict.fromkeys(chosen, 0)
     for name in chosen:
-        work = partial(_purge_batch, purged=_PURGED[name], before=before, batch_rows=batch_rows)
-        while True:
-            count = store.write(work)
-            deleted[name] += count
-            if count < batch_rows:
-                break
-        family = _PURGED[name].family
+        deleted[name] = _purge_table(store, name, before, batch_rows)
+    return deleted
+
+
+def _purge_table(store: Store, name: str, before: datetime, batch_rows: int) -> int:
+    with store.read() as connection:
+        before = whole_days(connection, name, before)
+        whole = bool(droppable(connection, name, before))
+    family = _PURGED[name].family
+    deleted = 0
+    if whole:
         if family is not None:
-            forget = partial(
-                _forget_changes, family=family, before=to_minute(before), batch_rows=batch_rows
-            )
-            while store.write(forget) == batch_rows:
-                pass
+            # a partition is dropped outside of any transaction: the floor has to be there before
+            store.write(partial(_raise_floor, family=family, minute=to_minute(before)))
+        deleted += drop_partitions(store, name, before)
+    work = partial(_purge_batch, purged=_PURGED[name], before=before, batch_rows=batch_rows)
+    while True:
+        count = store.write(work)
+        deleted += count
+        if count < batch_rows:
+            break
+    if family is not None:
+        forget = partial(
+            _forget_changes, family=family, before=to_minute(before), batch_rows=batch_rows
+        )
+        while store.write(forget) == batch_rows:
+            pass
     return deleted
 
 

@@ -232,27 +232,37 @@ def _replayed(context: Context, now: datetime) -> Window:
     return run_window(context, now)
 
 
+def keep_partitions(context: Context) -> dict[str, Any]:
+    """Make the partitions of the next days, on a server."""
+    now = datetime.now(UTC)
+    with failure_told(context), _opened(context) as store:
+        from userdb import partitions
+
+        return {"made": partitions.keep_partitions(store, now=now)}
+
+
 def purge_raw_rows(context: Context) -> dict[str, Any]:
     """Delete raw rows older than the param ``raw_days``, and, unless it is 0, what the analysis
-    reads from before ``minute_days`` ago.
+    reads from before ``minute_days`` ago; the param ``table_days`` has tables' own days.
 
     Raises:
-        AirflowFailException: a policy looks back further than ``minute_days``. Raw rows are
-            deleted all the same.
+        AirflowFailException: a policy looks back further than the days of a table. All others are
+            purged all the same.
+        MonitoringError: a table could not be purged now; told after all others have been.
     """
     now = datetime.now(UTC)
-    raw_days, minute_days = (context["params"][name] for name in ("raw_days", "minute_days"))
+    params = context["params"]
     with failure_told(context), _opened(context) as store:
-        from userdb.retention import purge
+        from monitoring.retention import parse_days, purge_expired
+        from userdb.retention import MINUTE_TABLES, RAW_TABLES
 
-        deleted = purge(store, before=now - timedelta(days=raw_days))
+        days = dict.fromkeys(RAW_TABLES, params["raw_days"])
+        days |= dict.fromkeys(MINUTE_TABLES, params["minute_days"])
+        days |= parse_days(params["table_days"])
+        deleted, errors = purge_expired(store, days, now=now, late=MAX_CATCHUP)
         log.info("deleted: %s", deleted)
-        if minute_days:
-            from monitoring.retention import purge_minutes
-
-            keep = timedelta(days=minute_days)
-            deleted |= purge_minutes(store, keep=keep, now=now, late=MAX_CATCHUP)
-            log.info("deleted: %s", deleted)
+        if errors:
+            raise type(errors[0])("; ".join(map(str, errors)))
         return {"deleted": deleted}
 
 

@@ -16,8 +16,8 @@ from monitoring.duration import format_duration
 from monitoring.policy.definition import MINUTE, Policy
 from monitoring.policy.versions import Timeline, current_policies, read_timeline
 from monitoring.window import Window
-from userdb.errors import ConfigError, WindowError
-from userdb.retention import MINUTE_TABLES, purge, read_floors
+from userdb.errors import ConfigError, MonitoringError, WindowError
+from userdb.retention import MINUTE_TABLES, TABLES, purge, read_floors
 from userdb.store import Store
 from userdb.times import from_minute
 
@@ -126,31 +126,90 @@ def refused_replays(
     return refused
 
 
+def parse_days(text: str) -> dict[str, int]:
+    """Tables to the days that their rows are kept, of ``"request_log=3, container_sample=90"``.
+
+    0 days: for ever.
+
+    Raises:
+        ConfigError: it isn't written like that, or a table has no retention.
+    """
+    found: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        table, _, days = (one.strip() for one in part.partition("="))
+        if table not in TABLES or not days.isdecimal() or table in found:
+            raise ConfigError(
+                f"MONITORING_RETENTION_DAYS (table_days) has {part!r}; write table=days, once a "
+                f"table, for example request_log=3; tables with a retention: {', '.join(TABLES)}"
+            )
+        found[table] = int(days)
+    return found
+
+
+def purge_expired(
+    store: Store, days: Mapping[str, int], *, now: datetime, late: timedelta
+) -> tuple[dict[str, int], list[MonitoringError]]:
+    """Delete what is older than ``days`` says; return how many rows, by table, and what failed.
+
+    A table that can't be purged keeps no other from it.
+
+    Args:
+        days: tables to the days that their rows are kept; 0: for ever.
+        late: how long after its time an evaluation may be made by a scheduled run.
+    """
+    deleted: dict[str, int] = {}
+    errors: list[MonitoringError] = []
+    for table, number in days.items():
+        keep = timedelta(days=number)
+        try:
+            if not keep:
+                continue
+            if table in MINUTE_TABLES:
+                deleted |= purge_minutes(store, keep=keep, now=now, late=late, tables=[table])
+            else:
+                deleted |= purge(store, before=now - keep, tables=[table])
+        except MonitoringError as error:
+            errors.append(error)
+    return deleted, errors
+
+
 def purge_minutes(
-    store: Store, *, keep: timedelta, now: datetime, late: timedelta
+    store: Store,
+    *,
+    keep: timedelta,
+    now: datetime,
+    late: timedelta,
+    tables: Iterable[str] = tuple(MINUTE_TABLES),
 ) -> dict[str, int]:
     """Delete what the analysis reads from before ``now`` - ``keep``; how many rows, by table.
 
     Args:
         late: how long after its time an evaluation may be made by a scheduled run.
+        tables: of MINUTE_TABLES.
 
     Raises:
         ConfigError: a policy in force looks back further than that.
     """
+    tables = tuple(tables)
+    families = {MINUTE_TABLES[table] for table in tables}
     with store.read() as connection:
-        policies = [one for one in current_policies(connection).values() if one is not None]
+        policies = [
+            one
+            for one in current_policies(connection).values()
+            if one is not None and one.family_name in families
+        ]
     if policies:
         longest = max(policies, key=lambda one: one.reach_minutes)
         needed = longest.reach_minutes * MINUTE + late
         if keep < needed:
             raise ConfigError(
-                f"minutes can't be deleted after {format_duration(keep)}: policy {longest.name} "
-                f"looks back {format_duration(needed - late)}, and a run after downtime "
-                f"{format_duration(late)} further; keep them for "
-                f"{-(-needed // timedelta(days=1))} days at least (minute_days), or shorten the "
-                "policy's window or memory"
+                f"rows of {', '.join(tables)} can't be deleted after {format_duration(keep)}: "
+                f"policy {longest.name} looks back {format_duration(needed - late)}, and a run "
+                f"after downtime {format_duration(late)} further; keep them for "
+                f"{-(-needed // timedelta(days=1))} days at least (minute_days, table_days), or "
+                "shorten the policy's window or memory"
             )
-    return purge(store, before=now - keep, tables=MINUTE_TABLES)
+    return purge(store, before=now - keep, tables=tables)
 
 
 def _text(minute: int) -> str:

@@ -248,7 +248,7 @@ def test_minutes_that_a_policy_still_looks_at_are_not_purged(store, loaded):
     with pytest.raises(
         ConfigError,
         match="after 52m: policy timeouts looks back 23m, and a run after downtime 30m further; "
-        r"keep them for 1 days at least \(minute_days\)",
+        r"keep them for 1 days at least \(minute_days, table_days\)",
     ):
         purged(52)
     with store.read() as connection:

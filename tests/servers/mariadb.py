@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pymysql
 from sqlalchemy.engine import URL
@@ -46,6 +47,12 @@ class MariaDbServer:
         with self.root() as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """The rows of a statement, run as the server's root."""
+        with self._root() as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
 
     def create_database(self, name: str) -> str:
         """Create an empty database, replacing one of that name; return its URL."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Boolean, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from userdb.models.base import TIME_ORDERED, Base
+from userdb.models.base import Base, partitioned
 from userdb.types import Float64, UtcDateTime
 
 
@@ -19,7 +19,7 @@ class ContainerSample(Base):
     """
 
     __tablename__ = "container_sample"
-    __table_args__ = (Index(None, "series_id", "minute"), TIME_ORDERED)
+    __table_args__ = (Index(None, "series_id", "minute"), partitioned("RANGE (minute)"))
 
     minute: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)

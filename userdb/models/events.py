@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Boolean, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from userdb.models.base import TABLE_OPTIONS, TIME_ORDERED, Base
+from userdb.models.base import TABLE_OPTIONS, Base, partitioned
 from userdb.types import BigId, Json, LongText, UtcDateTime
 
 EVENT_TYPES = ("gateway", "container", "custom")
@@ -48,7 +48,7 @@ class EventMinute(Base):
     """Events per minute and series; minute ``m`` (minutes since 1970 UTC) holds [m, m+1)."""
 
     __tablename__ = "event_minute"
-    __table_args__ = (Index(None, "series_id", "minute"), TIME_ORDERED)
+    __table_args__ = (Index(None, "series_id", "minute"), partitioned("RANGE (minute)"))
 
     minute: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from userdb.latency import LATENCY_BOUNDS_MS, LATENCY_COLUMNS
-from userdb.models.base import TABLE_OPTIONS, TIME_ORDERED, Base
+from userdb.models.base import TABLE_OPTIONS, Base, partitioned
 from userdb.types import Float64, UtcDateTime
 
 __all__ = [
@@ -47,7 +47,10 @@ class RequestLog(Base):
     """One request. Its identity is where it was read: source file and byte offset."""
 
     __tablename__ = "request_log"
-    __table_args__ = (Index(None, "file_id", "occurred_at"), TIME_ORDERED)
+    __table_args__ = (
+        Index(None, "file_id", "occurred_at"),
+        partitioned("RANGE COLUMNS (occurred_at)"),
+    )
 
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
     file_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
@@ -78,7 +81,7 @@ class RequestMinute(Base):
     __table_args__ = (
         Index(None, "series_id", "minute"),
         Index(None, "file_id", "minute"),
-        TIME_ORDERED,
+        partitioned("RANGE (minute)"),
     )
 
     minute: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
