@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from include.collectors.request_logs.blocks import Block
+from include.collectors.request_logs.exemplars import exemplars_sql
 from include.collectors.request_logs.formats import format_named
 from include.collectors.request_logs.mapping import quoted, require_valid
 from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
@@ -111,6 +112,8 @@ class Parser:
             "exceptional": f"(outcome <> 'ok' OR coalesce(duration_ms >= {slow_ms}, false))",
             "none": "false",
         }[settings.keep]
+        # where all are kept, exemplars are among them
+        self._exemplars = 0 if settings.keep == "all" else settings.exemplars
 
     def __enter__(self) -> Self:
         return self
@@ -200,6 +203,7 @@ class Parser:
             before = last if last is not None else before
             if earliest is not None and earliest > stop_us:
                 break
+        self._keep_exemplars()
         if before is None:
             # nothing in the file has a time: all of it is refused, in any window
             parsed.rejected = sum(number for number, _ in pending)
@@ -228,12 +232,14 @@ class Parser:
     def _empty_tables(self) -> None:
         if self._has_tables:
             self.connection.execute("TRUNCATE request")
+            self.connection.execute("TRUNCATE exemplar")
             self.connection.execute("TRUNCATE part")
             return
         self._load(Block(0, b""), self._parse_sql)
         self.connection.execute(
             "CREATE TABLE request AS SELECT * EXCLUDE (line, why) FROM parsed LIMIT 0"
         )
+        self.connection.execute("CREATE TABLE exemplar AS FROM request")
         self.connection.execute(f"CREATE TABLE part AS {part_sql(0, 0)} LIMIT 0")
         self._has_tables = True
 
@@ -243,6 +249,17 @@ class Parser:
             "INSERT INTO request SELECT * EXCLUDE (line, why) FROM parsed "
             f"WHERE {within(low_us, high_us)} AND {self._keep}"
         )
+        if self._exemplars:
+            found = exemplars_sql("parsed", self._exemplars, within(low_us, high_us))
+            self.connection.execute(
+                f"INSERT INTO exemplar SELECT * EXCLUDE (line, why) FROM ({found})"
+            )
+
+    def _keep_exemplars(self) -> None:
+        """Those of the file are among those of its blocks; some may be kept already."""
+        if self._exemplars:
+            found = exemplars_sql("exemplar", self._exemplars)
+            self.connection.execute(f"INSERT INTO request FROM ({found}) WHERE NOT {self._keep}")
 
     def _refused(
         self, block: Block, before: int | None, window_us: tuple[int, int]

@@ -121,7 +121,9 @@ class RequestLogsSettings(BaseModel):
     """``lateness`` is how far before a window its files are read again.
 
     ``keep`` says which raw requests are stored: all; exceptional (every outcome but ok, and those
-    that took ``slow`` or longer); or none. Counts per minute are always of all requests.
+    that took ``slow`` or longer); or none. Whatever it says, of each file and minute the
+    ``exemplars`` slowest are stored, and as many of each outcome. Counts per minute are always of
+    all requests.
     """
 
     model_config = _STRICT
@@ -129,6 +131,7 @@ class RequestLogsSettings(BaseModel):
     lateness: Duration = timedelta(minutes=10)
     keep: Literal["all", "exceptional", "none"] = "all"
     slow: Duration = timedelta(seconds=10)
+    exemplars: Annotated[int, Field(ge=0, le=100)] = 5
     sources: list[LogSource] = Field(default_factory=list)
 
     @model_validator(mode="after")
