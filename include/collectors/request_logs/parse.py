@@ -211,6 +211,20 @@ class Parser:
         del parsed.samples[MAX_SAMPLES:]
         return parsed
 
+    def put_aside(self, mark: int) -> str:
+        """Keep what was parsed of a file until ``take_up``; the name of its table of counts."""
+        for name in ("request", "part"):
+            self.connection.execute(f"ALTER TABLE {name} RENAME TO {name}_{mark}")
+        self._has_tables = False
+        return f"part_{mark}"
+
+    def take_up(self, mark: int) -> None:
+        """Make ``request`` and ``part`` again what was parsed of a file."""
+        for name in ("request", "part"):
+            self.connection.execute(f"DROP TABLE IF EXISTS {name}")
+            self.connection.execute(f"ALTER TABLE {name}_{mark} RENAME TO {name}")
+        self._has_tables = True
+
     def _load(self, block: Block, sql: str) -> None:
         self.connection.register("block", block.table())
         try:
@@ -239,7 +253,7 @@ class Parser:
         self.connection.execute(
             "CREATE TABLE request AS SELECT * EXCLUDE (line, why) FROM parsed LIMIT 0"
         )
-        self.connection.execute("CREATE TABLE exemplar AS FROM request")
+        self.connection.execute("CREATE OR REPLACE TABLE exemplar AS FROM request")
         self.connection.execute(f"CREATE TABLE part AS {part_sql(0, 0)} LIMIT 0")
         self._has_tables = True
 

@@ -85,13 +85,15 @@ class RouteMapping(BaseModel):
     """Which route a request belongs to.
 
     The first rule that matches, else the route that the log itself names, else (``template``)
-    the path with its ids replaced by ``{id}``, else none.
+    the path with its ids replaced by ``{id}``, else none. Of a minute, the ``max_routes`` with the
+    most requests are counted each, and all others as ``{other}``.
     """
 
     model_config = _STRICT
 
     rules: list[RouteRule] = Field(default_factory=list)
     template: bool = True
+    max_routes: Annotated[int, Field(ge=1, le=100_000)] = 200
 
 
 def _fixed_name(value: Any) -> Any:
