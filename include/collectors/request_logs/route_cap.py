@@ -1,10 +1,10 @@
 """At most so many routes of a source in a minute: requests of the others are counted as one.
 
 What is not grouped by a rule or a table is grouped by its path, and a scanner asks for paths
-without end. Which routes are kept depends on the minute's requests alone, not on how a rotation cut it into
-files, nor on the windows that read them: those with the most requests in all files of the source,
-and of equal ones the first by name. What files said that are there no more is not read again, and
-keeps the routes that it has.
+without end. Which routes are kept depends on the minute's requests alone, not on how a rotation cut
+it into files, nor on the windows that read them: those with the most requests in all files of the
+source, and of equal ones the first by name. What files said that are there no more is not read
+again, and keeps the routes that it has.
 """
 
 from __future__ import annotations
