@@ -27,6 +27,7 @@ from include.collectors.request_logs.files import (
 )
 from include.collectors.request_logs.identity import KnownFile, identify, note_read
 from include.collectors.request_logs.lock import source_lock
+from include.collectors.request_logs.lookup import read_lookup
 from include.collectors.request_logs.parse import ParsedFile, Parser
 from include.collectors.request_logs.replace import FAMILY, replace_minutes
 from include.collectors.request_logs.route_cap import OTHER, Folded, fold_routes, held_routes
@@ -148,8 +149,9 @@ class RequestLogs:
         window = span.window
         size = window.stop_minute - window.first_minute
         try:
+            lookup = read_lookup(store, source, span.low, span.high)
             with (
-                Parser(source, self._settings) as parser,
+                Parser(source, self._settings, lookup) as parser,
                 source_lock(store, source.name),
                 open_files(source) as found,
             ):

@@ -14,6 +14,7 @@ import pyarrow as pa
 from include.collectors.request_logs.blocks import Block
 from include.collectors.request_logs.exemplars import exemplars_sql
 from include.collectors.request_logs.formats import format_named
+from include.collectors.request_logs.lookup import NOTHING, Lookup
 from include.collectors.request_logs.mapping import quoted, require_valid
 from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
 from include.collectors.request_logs.statements import (
@@ -92,7 +93,9 @@ class Parser:
         ConfigError: unknown format, wrong options of it, or a route's regex is not valid.
     """
 
-    def __init__(self, source: LogSource, settings: RequestLogsSettings) -> None:
+    def __init__(
+        self, source: LogSource, settings: RequestLogsSettings, lookup: Lookup = NOTHING
+    ) -> None:
         self._source = source
         self._format = format_named(source.format, source.name, source.options)
         self._scratch = tempfile.TemporaryDirectory(prefix="request-logs-")
@@ -103,7 +106,8 @@ class Parser:
         self.connection.execute("SET preserve_insertion_order = false")
         self.connection.execute("SET VARIABLE zone = " + quoted(source.timezone))
         require_valid(source, self.connection)
-        self._parse_sql = parse_sql(self._format, source)
+        lookup.prepare(self.connection)
+        self._parse_sql = parse_sql(self._format, source, lookup)
         self._times_sql = times_sql(self._format)
         self._has_tables = False
         slow_ms = settings.slow.total_seconds() * 1000
