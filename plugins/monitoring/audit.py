@@ -1,4 +1,8 @@
-"""The audit: who changed services, instances and routes, when, and from what to what."""
+"""The audit: who changed services, instances and routes, when, and from what to what.
+
+It is written in the transaction of the change and never purged, so it is also the history by which
+what was in force at a time is looked up.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,17 @@ class AuditRow:
     subject: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a subject was from ``begins`` (None: from before the range asked for) until ``ends``,
+    exclusive (None: to this day)."""
+
+    subject: str
+    state: Mapping[str, Any]
+    begins: datetime | None
+    ends: datetime | None
 
 
 def record(
@@ -51,6 +66,45 @@ def record(
         "after": None if after is None else dict(after),
     }
     connection.execute(insert(Audit), [row])
+
+
+def versions(
+    connection: Connection,
+    kind: str,
+    current: Mapping[str, Mapping[str, Any]],
+    start: datetime,
+    end: datetime,
+) -> list[Version]:
+    """What the subjects of ``kind`` (route, instance) were in [start, end), by subject and time.
+
+    Args:
+        current: what they are, by subject, as the audit shows them, read before this is called.
+            It tells of those that nobody has changed since ``start``.
+    """
+    changes: dict[str, list[AuditRow]] = {}
+    rows = connection.execute(
+        select(*Audit.__table__.c)
+        .where(Audit.at >= start, Audit.subject.startswith(f"{kind}/", autoescape=True))
+        .order_by(Audit.id)
+    )
+    for row in rows:
+        changes.setdefault(row.subject, []).append(AuditRow(**row._mapping))
+    found = []
+    for subject in sorted({*current, *changes}):
+        steps: list[tuple[datetime | None, Mapping[str, Any] | None]]
+        if subject not in changes:
+            steps = [(None, current[subject])]
+        else:
+            steps = [(None, changes[subject][0].before)]
+            for change in changes[subject]:
+                # two servers' clocks may differ by a bit: the order is that of the changes
+                at = max(change.at, steps[-1][0] or change.at)
+                steps.append((at, change.after))
+        for (begins, state), (ends, _) in zip(steps, [*steps[1:], (None, None)], strict=True):
+            is_empty = begins is not None and begins == ends
+            if state is not None and not is_empty and (begins is None or begins < end):
+                found.append(Version(subject, state, begins, ends))
+    return found
 
 
 def list_audit(

@@ -150,8 +150,9 @@ def test_a_containers_last_exit_is_evidence_wherever_a_container_is_named(store)
     add_policy(store, signal="containers.running", condition="< 1")
     put_alert(store, "sim", labels={"container": "sim-1"})
     ended = {"state": "exited", "exit_code": 137, "oom_killed": True, "finished_at": NOW}
-    put_sample(store, MINUTE - 10, "sim-1", restarts=1)
-    put_sample(store, MINUTE - 5, "sim-1", restarts=2, **ended)
+    put_sample(store, MINUTE - 70, "sim-1", restarts=0, exits=8, oom_kills=8)
+    put_sample(store, MINUTE - 10, "sim-1", restarts=1, exits=2, oom_kills=1)
+    put_sample(store, MINUTE - 5, "sim-1", restarts=2, exits=1, reason="OOMKilled", **ended)
     put_sample(store, MINUTE - 1, "sim-2", restarts=7)
     ((found,),) = contexts(store)
     assert found.evidence == (
@@ -163,6 +164,9 @@ def test_a_containers_last_exit_is_evidence_wherever_a_container_is_named(store)
             oom_killed=True,
             restarts=2,
             finished_at=NOW,
+            reason="OOMKilled",
+            exits=3,
+            oom_kills=1,
         ),
     )
     assert (found.unit, found.condition) == ("0 or 1", "containers.running < 1, window 5m")

@@ -43,6 +43,9 @@ EVIDENCE = (
         oom_killed=True,
         restarts=2,
         finished_at=NOW,
+        reason="OOMKilled",
+        exits=3,
+        oom_kills=2,
     ),
 )
 CONTEXT = AlertContext(
@@ -91,8 +94,8 @@ def test_a_firing_message_says_what_where_since_when_value_evidence_and_links():
   Evidence:
     - 12 × ValueError: mesh is empty
     - sim /runs/{{id}}: 240 requests, 120 timed out, mean 812 ms, slowest 30000 ms
-    - container sim-1: exited, exit code 137, killed for want of memory, ended 2026-03-01 12:00 \
-UTC, 2 restarts
+    - container sim-1: exited, exit code 137, killed for want of memory, failures in an \
+hour: 3, for want of memory: 2, ended 2026-03-01 12:00 UTC, 2 restarts
 """
     )
 
@@ -117,9 +120,35 @@ def test_the_same_in_chinese():
   依据：
     - 12 次 ValueError: mesh is empty
     - sim /runs/{{id}}：240 个请求，120 超时，平均 812 毫秒，最慢 30000 毫秒
-    - 容器 sim-1：已退出，退出码 137，因内存不足被终止，结束于 2026-03-01 12:00 UTC，重启 2 次
+    - 容器 sim-1：已退出，退出码 137，因内存不足被终止，一小时内异常退出 3 次，\
+其中 2 次因内存不足，结束于 2026-03-01 12:00 UTC，重启 2 次
 """
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "said_in_chinese"),
+    [
+        (
+            {"state": "waiting", "reason": "CrashLoopBackOff", "exit_code": 1, "exits": 4},
+            "waiting, exit code 1, reason CrashLoopBackOff, failures in an hour: 4",
+            "等待中，退出码 1，原因 CrashLoopBackOff，一小时内异常退出 4 次",
+        ),
+        # it runs again, and what ended it was between two samples
+        (
+            {"state": "running", "exit_code": 137, "exits": 1, "oom_kills": 1},
+            "running, exit code 137, failures in an hour: 1, for want of memory: 1",
+            "运行中，退出码 137，一小时内异常退出 1 次，其中 1 次因内存不足",
+        ),
+        ({"state": "running", "exit_code": 0}, "running", "运行中"),
+    ],
+)
+def test_why_a_container_ended_is_said(fields, said, said_in_chinese):
+    unknown = dict.fromkeys(("health", "exit_code", "oom_killed", "finished_at"))
+    found = ContainerFound.model_validate({**unknown, "container": "a", "restarts": 0, **fields})
+    known = CONTEXT.model_copy(update={"evidence": (found,)})
+    assert f"- container a: {said}\n" in text(message_of(ONE, context=known)).plain
+    assert f"- 容器 a：{said_in_chinese}\n" in text(message_of(ONE, context=known), "zh").plain
 
 
 def test_a_resolved_message_says_when_it_ended_and_asks_for_no_acknowledgement():

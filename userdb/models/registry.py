@@ -101,7 +101,7 @@ class Audit(Base):
     """Who changed what, and when. Append-only."""
 
     __tablename__ = "audit"
-    __table_args__ = (Index(None, "subject", "id"), TABLE_OPTIONS)
+    __table_args__ = (Index(None, "subject", "id"), Index(None, "at"), TABLE_OPTIONS)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,8 +28,10 @@ from include.collectors.request_logs.files import (
 )
 from include.collectors.request_logs.identity import KnownFile, identify, note_read
 from include.collectors.request_logs.lock import source_lock
+from include.collectors.request_logs.lookup import read_lookup
 from include.collectors.request_logs.parse import ParsedFile, Parser
 from include.collectors.request_logs.replace import FAMILY, replace_minutes
+from include.collectors.request_logs.route_cap import OTHER, Folded, fold_routes, held_routes
 from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
 from userdb.errors import CollectionError, ConfigError
 from userdb.ledger import (
@@ -168,8 +171,9 @@ class RequestLogs:
         window = span.window
         size = window.stop_minute - window.first_minute
         try:
+            lookup = read_lookup(store, source, span.low, span.high)
             with (
-                Parser(source, self._settings) as parser,
+                Parser(source, self._settings, lookup) as parser,
                 source_lock(store, source.name),
                 open_files(source) as found,
             ):
@@ -210,6 +214,10 @@ class _SourceRun:
         self._now = now
         self._parser = parser
         self._failures: list[str] = []
+        #: files that were parsed, and how far
+        self._parsed: list[tuple[LogFile, KnownFile, int]] = []
+        self._tables: list[str] = []
+        self._folded = Folded(0, 0)
         self._rows = self._rejected = self._late = 0
         self._samples: list[Rejected] = []
 
@@ -225,7 +233,8 @@ class _SourceRun:
         files = [extent.file for extent in wanted]
         known = identify(self._store, self._source.name, files, self._now)
         for extent, stored in zip(wanted, known, strict=True):
-            self._collect_file(extent.file, stored)
+            self._read_file(extent.file, stored)
+        self._replace()
         return self._result(held_by(extents) if extents else None)
 
     def _is_long_past(self, modified: float | None) -> bool:
@@ -245,7 +254,7 @@ class _SourceRun:
         past = file.compressed and extent.first <= file.modified
         return not (past and self._is_long_past(file.modified))
 
-    def _collect_file(self, file: LogFile, known: KnownFile) -> None:
+    def _read_file(self, file: LogFile, known: KnownFile) -> None:
         if not file.compressed and file.size < known.size:
             self._fail(file.path, _shrunk(known.size))
             return
@@ -268,31 +277,49 @@ class _SourceRun:
                 "set the source's format to what the gateway writes",
             )
             return
-        window, span = self._span.window, self._span
-        replaced = replace_minutes(
-            self._store,
-            self._parser.connection,
-            source=self._source.name,
-            file_id=known.id,
-            first=span.low // 60_000_000,
-            window_first=window.first_minute,
-            stop=window.stop_minute,
-        )
-        if parsed.read_to > known.size:
-            self._store.write(
-                lambda connection: note_read(connection, known, file, parsed.read_to, self._now)
-            )
-        (requests,) = self._parser.row(
-            "SELECT coalesce(sum(requests), 0)::BIGINT FROM part "
-            f"WHERE minute >= {window.first_minute}"
-        )
-        self._rows += requests
-        self._late += replaced.late
+        self._tables.append(self._parser.put_aside(len(self._parsed)))
+        self._parsed.append((file, known, parsed.read_to))
         self._rejected += parsed.rejected
         self._samples += [
             Rejected(f"{file.path}@{sample.where}", sample.why, sample.text)
             for sample in parsed.samples
         ]
+
+    def _replace(self) -> None:
+        """Make userdb hold what was read: once all is read, as files share minutes."""
+        first, window = self._span.low // 60_000_000, self._span.window
+        store, source, since = self._store, self._source, window.first_minute
+        self._folded = fold_routes(
+            self._parser.connection,
+            self._tables,
+            held_routes(
+                store,
+                source.name,
+                [known.id for _, known, _ in self._parsed],
+                first,
+                window.stop_minute,
+            ),
+            limit=source.route.max_routes,
+            since=since,
+        )
+        for mark, (file, known, read_to) in enumerate(self._parsed):
+            self._parser.take_up(mark)
+            replaced = replace_minutes(
+                store,
+                self._parser.connection,
+                source=source.name,
+                file_id=known.id,
+                first=first,
+                window_first=since,
+                stop=window.stop_minute,
+            )
+            if read_to > known.size:
+                store.write(partial(note_read, known=known, file=file, size=read_to, now=self._now))
+            (requests,) = self._parser.row(
+                f"SELECT coalesce(sum(requests), 0)::BIGINT FROM part WHERE minute >= {since}"
+            )
+            self._rows += requests
+            self._late += replaced.late
 
     def _parse(self, file: LogFile) -> ParsedFile:
         span = self._span
@@ -316,7 +343,8 @@ class _SourceRun:
 
     def _result(self, held: Held | None) -> _Collected:
         first, stop = self._span.window.first_minute, self._span.window.stop_minute
-        status, message = "ok", None
+        status = "ok"
+        message = _many_routes(self._source, self._folded) if self._folded.minutes else None
         known = np.zeros(stop - first, dtype=np.bool_) if held is None else held.mask(first, stop)
         if self._failures:
             status = "failed"
@@ -350,6 +378,15 @@ def _shrunk(size: int) -> str:
     return (
         f"is shorter than when it was last read ({size} bytes): it is being copied, or was cut; "
         "collect again when it is whole"
+    )
+
+
+def _many_routes(source: LogSource, folded: Folded) -> str:
+    return (
+        f"request_logs source {source.name!r}: {folded.minutes} minutes have more routes than "
+        f"{source.route.max_routes}: {folded.requests} requests of the others are counted as "
+        f"route {OTHER}. Group them by route.rules or in the route table, or raise "
+        "route.max_routes"
     )
 
 

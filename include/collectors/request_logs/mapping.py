@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from include.collectors.request_logs.settings import LogSource, RouteMapping, ServiceMapping
 from userdb.errors import ConfigError
 
-_HOST = "regexp_replace(lower(host), ':\\d+$', '')"
+#: The host that was asked for, in lower case and without port.
+HOST = "regexp_replace(lower(host), ':\\d+$', '')"
 #: Numbers, UUIDs and hexadecimal digits from 16 on.
 _ID = "/(?:\\d+|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{16,})(/|$)"
 
@@ -17,46 +20,55 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _below(prefix: str) -> str:
+def below(prefix: str, path: str = "path") -> str:
+    """A condition: the expression ``path`` is ``prefix``, or lies below it."""
     bare = prefix.rstrip("/")
     if not bare:
-        return "starts_with(path, '/')"
-    return f"(path = {quoted(bare)} OR starts_with(path, {quoted(bare + '/')}))"
+        return f"starts_with({path}, '/')"
+    return f"({path} = {quoted(bare)} OR starts_with({path}, {quoted(bare + '/')}))"
 
 
-def service_sql(mapping: ServiceMapping) -> str:
-    """An expression for the service: text or null."""
+def service_sql(mapping: ServiceMapping, looked_up: Sequence[str] = ()) -> str:
+    """An expression for the service: text or null.
+
+    Args:
+        looked_up: columns that say it where the mapping and the log don't, the first first.
+    """
     parts = []
     cases = []
     for rule in mapping.rules:
         conditions = []
         if rule.host is not None:
-            conditions.append(f"{_HOST} GLOB {quoted(rule.host.lower())}")
+            conditions.append(f"{HOST} GLOB {quoted(rule.host.lower())}")
         if rule.prefix is not None:
-            conditions.append(_below(rule.prefix))
+            conditions.append(below(rule.prefix))
         cases.append(f"WHEN {' AND '.join(conditions)} THEN {quoted(rule.name)}")
     if cases:
         parts.append(f"CASE {' '.join(cases)} END")
     if mapping.field is not None:
-        parts.append(_HOST if mapping.field == "host" else mapping.field)
+        parts.append(HOST if mapping.field == "host" else mapping.field)
     elif mapping.name is None:
         # a gateway that names services in its log is believed without being told to
         parts.append("service")
     if mapping.name is not None:
         parts.append(quoted(mapping.name))
-    return f"coalesce({', '.join(parts)}, NULL)"
+    return f"coalesce({', '.join([*parts, *looked_up])}, NULL)"
 
 
-def route_sql(mapping: RouteMapping) -> str:
-    """An expression for the route: text or null."""
+def route_sql(mapping: RouteMapping, looked_up: Sequence[str] = ()) -> str:
+    """An expression for the route: text or null.
+
+    Args:
+        looked_up: columns that say it where rules and the log don't, before the path does.
+    """
     cases = [
-        f"WHEN {_below(rule.prefix)} THEN {quoted(rule.name)}"
+        f"WHEN {below(rule.prefix)} THEN {quoted(rule.name)}"
         if rule.prefix is not None
         else f"WHEN regexp_matches(path, {quoted(rule.regex or '')}) THEN {quoted(rule.name)}"
         for rule in mapping.rules
     ]
     parts = [f"CASE {' '.join(cases)} END"] if cases else []
-    parts.append("route")
+    parts += ["route", *looked_up]
     if mapping.template:
         parts.append(template_sql("path"))
     return f"coalesce({', '.join(parts)}, NULL)"

@@ -12,7 +12,9 @@ import duckdb
 import pyarrow as pa
 
 from include.collectors.request_logs.blocks import Block
+from include.collectors.request_logs.exemplars import exemplars_sql
 from include.collectors.request_logs.formats import format_named
+from include.collectors.request_logs.lookup import NOTHING, Lookup
 from include.collectors.request_logs.mapping import quoted, require_valid
 from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
 from include.collectors.request_logs.statements import (
@@ -91,7 +93,9 @@ class Parser:
         ConfigError: unknown format, wrong options of it, or a route's regex is not valid.
     """
 
-    def __init__(self, source: LogSource, settings: RequestLogsSettings) -> None:
+    def __init__(
+        self, source: LogSource, settings: RequestLogsSettings, lookup: Lookup = NOTHING
+    ) -> None:
         self._source = source
         self._format = format_named(source.format, source.name, source.options)
         self._scratch = tempfile.TemporaryDirectory(prefix="request-logs-")
@@ -102,7 +106,8 @@ class Parser:
         self.connection.execute("SET preserve_insertion_order = false")
         self.connection.execute("SET VARIABLE zone = " + quoted(source.timezone))
         require_valid(source, self.connection)
-        self._parse_sql = parse_sql(self._format, source)
+        lookup.prepare(self.connection)
+        self._parse_sql = parse_sql(self._format, source, lookup)
         self._times_sql = times_sql(self._format)
         self._has_tables = False
         slow_ms = settings.slow.total_seconds() * 1000
@@ -111,6 +116,8 @@ class Parser:
             "exceptional": f"(outcome <> 'ok' OR coalesce(duration_ms >= {slow_ms}, false))",
             "none": "false",
         }[settings.keep]
+        # where all are kept, exemplars are among them
+        self._exemplars = 0 if settings.keep == "all" else settings.exemplars
 
     def __enter__(self) -> Self:
         return self
@@ -200,12 +207,27 @@ class Parser:
             before = last if last is not None else before
             if earliest is not None and earliest > stop_us:
                 break
+        self._keep_exemplars()
         if before is None:
             # nothing in the file has a time: all of it is refused, in any window
             parsed.rejected = sum(number for number, _ in pending)
             parsed.samples = [sample for _, samples in pending for sample in samples]
         del parsed.samples[MAX_SAMPLES:]
         return parsed
+
+    def put_aside(self, mark: int) -> str:
+        """Keep what was parsed of a file until ``take_up``; the name of its table of counts."""
+        for name in ("request", "part"):
+            self.connection.execute(f"ALTER TABLE {name} RENAME TO {name}_{mark}")
+        self._has_tables = False
+        return f"part_{mark}"
+
+    def take_up(self, mark: int) -> None:
+        """Make ``request`` and ``part`` again what was parsed of a file."""
+        for name in ("request", "part"):
+            self.connection.execute(f"DROP TABLE IF EXISTS {name}")
+            self.connection.execute(f"ALTER TABLE {name}_{mark} RENAME TO {name}")
+        self._has_tables = True
 
     def _load(self, block: Block, sql: str) -> None:
         self.connection.register("block", block.table())
@@ -228,12 +250,14 @@ class Parser:
     def _empty_tables(self) -> None:
         if self._has_tables:
             self.connection.execute("TRUNCATE request")
+            self.connection.execute("TRUNCATE exemplar")
             self.connection.execute("TRUNCATE part")
             return
         self._load(Block(0, b""), self._parse_sql)
         self.connection.execute(
             "CREATE TABLE request AS SELECT * EXCLUDE (line, why) FROM parsed LIMIT 0"
         )
+        self.connection.execute("CREATE OR REPLACE TABLE exemplar AS FROM request")
         self.connection.execute(f"CREATE TABLE part AS {part_sql(0, 0)} LIMIT 0")
         self._has_tables = True
 
@@ -243,6 +267,17 @@ class Parser:
             "INSERT INTO request SELECT * EXCLUDE (line, why) FROM parsed "
             f"WHERE {within(low_us, high_us)} AND {self._keep}"
         )
+        if self._exemplars:
+            found = exemplars_sql("parsed", self._exemplars, within(low_us, high_us))
+            self.connection.execute(
+                f"INSERT INTO exemplar SELECT * EXCLUDE (line, why) FROM ({found})"
+            )
+
+    def _keep_exemplars(self) -> None:
+        """Those of the file are among those of its blocks; some may be kept already."""
+        if self._exemplars:
+            found = exemplars_sql("exemplar", self._exemplars)
+            self.connection.execute(f"INSERT INTO request FROM ({found}) WHERE NOT {self._keep}")
 
     def _refused(
         self, block: Block, before: int | None, window_us: tuple[int, int]

@@ -84,14 +84,30 @@ class RouteRule(BaseModel):
 class RouteMapping(BaseModel):
     """Which route a request belongs to.
 
-    The first rule that matches, else the route that the log itself names, else (``template``)
-    the path with its ids replaced by ``{id}``, else none.
+    The first rule that matches, else the route that the log itself names, else (``table``) the one
+    that the route table sent it by at its time, else (``template``) the path with its ids replaced
+    by ``{id}``, else none. ``host`` is that of requests whose line names none. Of a minute, the
+    ``max_routes`` with the most requests are counted each, and all others as ``{other}``.
     """
 
     model_config = _STRICT
 
     rules: list[RouteRule] = Field(default_factory=list)
+    table: bool = True
+    host: Annotated[str, Field(min_length=1, max_length=253), AfterValidator(str.lower)] | None = (
+        None
+    )
     template: bool = True
+    max_routes: Annotated[int, Field(ge=1, le=100_000)] = 200
+
+
+class InstanceMapping(BaseModel):
+    """With ``registry``, an upstream's address is named as the instance that was registered there
+    at the request's time, and its service is the request's where nothing else says one."""
+
+    model_config = _STRICT
+
+    registry: bool = True
 
 
 def _fixed_name(value: Any) -> Any:
@@ -115,13 +131,16 @@ class LogSource(BaseModel):
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     service: Annotated[ServiceMapping, BeforeValidator(_fixed_name)] = ServiceMapping()
     route: RouteMapping = RouteMapping()
+    instance: InstanceMapping = InstanceMapping()
 
 
 class RequestLogsSettings(BaseModel):
     """``lateness`` is how far before a window its files are read again.
 
     ``keep`` says which raw requests are stored: all; exceptional (every outcome but ok, and those
-    that took ``slow`` or longer); or none. Counts per minute are always of all requests.
+    that took ``slow`` or longer); or none. Whatever it says, of each file and minute the
+    ``exemplars`` slowest are stored, and as many of each outcome. Counts per minute are always of
+    all requests.
     """
 
     model_config = _STRICT
@@ -129,6 +148,7 @@ class RequestLogsSettings(BaseModel):
     lateness: Duration = timedelta(minutes=10)
     keep: Literal["all", "exceptional", "none"] = "all"
     slow: Duration = timedelta(seconds=10)
+    exemplars: Annotated[int, Field(ge=0, le=100)] = 5
     sources: list[LogSource] = Field(default_factory=list)
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from include.collectors.request_logs.formats import FIELDS, LogFormat
+from include.collectors.request_logs.lookup import NOTHING, Lookup
 from include.collectors.request_logs.mapping import quoted, route_sql, service_sql
 from include.collectors.request_logs.outcome import outcome_sql, told_sql
 from include.collectors.request_logs.settings import LogSource
@@ -51,8 +52,16 @@ def is_timed(log_format: LogFormat) -> str:
     return f"({TAKEN} OR ({OTHER} AND {timed}))"
 
 
-def parse_sql(log_format: LogFormat, source: LogSource) -> str:
+def parse_sql(log_format: LogFormat, source: LogSource, lookup: Lookup = NOTHING) -> str:
     """Make ``parsed`` of ``block``: a row a line, with ``why`` it is none of a request."""
+    by_table = lookup.has_routes
+    by_registry = lookup.has_instances
+    services = ["table_service"] * by_table + ["registered_service"] * by_registry
+    route = route_sql(source.route, ["table_route"] * by_table)
+    extra = [*services, *["table_route"] * by_table, *["registered_instance"] * by_registry]
+    instance = (
+        ", left(coalesce(registered_instance, instance), 255) AS instance" if by_registry else ""
+    )
     fields = log_format.fields
     columns = [
         f'CAST({fields[name]} AS {kind}) AS "{name}"'
@@ -82,14 +91,14 @@ def parse_sql(log_format: LogFormat, source: LogSource) -> str:
                    {", ".join(texts)}
             FROM fields
         )
-        SELECT * EXCLUDE (refused, other, told, told_by) REPLACE (
-                   left({service_sql(source.service)}, 255) AS service,
-                   left({route_sql(source.route)}, 255) AS route
+        SELECT * EXCLUDE ({", ".join(["refused", "other", "told", "told_by", *extra])}) REPLACE (
+                   left({service_sql(source.service, services)}, 255) AS service,
+                   left({route}, 255) AS route{instance}
                ),
                at_us // 60000000 AS minute,
                {outcome_sql(log_format)},
                {_why(log_format)} AS why
-        FROM texts
+        FROM {lookup.looked_up("texts", source.route.host)}
     """
 
 

@@ -57,7 +57,12 @@ class RouteFound(_Found):
 
 
 class ContainerFound(_Found):
-    """A container's newest sample."""
+    """A container's newest sample, and how it ended in the last hour.
+
+    Attributes:
+        reason: why it waits or ended, in the runtime's word.
+        exits, oom_kills: times that it ended unasked, and for want of memory; it may run again.
+    """
 
     what: Literal["container"] = "container"
     container: str
@@ -67,6 +72,10 @@ class ContainerFound(_Found):
     oom_killed: bool | None
     restarts: int
     finished_at: datetime | None
+    # messages that were decided before these were read have none of them
+    reason: str | None = None
+    exits: int = 0
+    oom_kills: int = 0
 
 
 Evidence = Annotated[EventsFound | RouteFound | ContainerFound, Field(discriminator="what")]
@@ -155,11 +164,12 @@ class EvidenceReader:
         )
 
     def _containers(self, wanted: _Wanted, at: datetime) -> Iterator[ContainerFound]:
-        newest: dict[int, Any] = {}
+        samples: dict[int, list[Any]] = {}
         for row in self._once(("containers", at), self._samples, at):
-            if row.series_id not in newest and wanted.matches(row.labels):
-                newest[row.series_id] = row
-        for row in list(newest.values())[:_LINES]:
+            if wanted.matches(row.labels):
+                samples.setdefault(row.series_id, []).append(row)
+        for rows in list(samples.values())[:_LINES]:
+            row = rows[0]
             yield ContainerFound(
                 container=row.labels.get("container", ""),
                 state=row.state,
@@ -168,6 +178,9 @@ class EvidenceReader:
                 oom_killed=row.oom_killed,
                 restarts=row.restarts,
                 finished_at=row.finished_at,
+                reason=row.reason,
+                exits=sum(one.exits or 0 for one in rows),
+                oom_kills=sum(one.oom_kills or 0 for one in rows),
             )
 
     def _samples(self, at: datetime) -> list[Any]:
@@ -176,6 +189,7 @@ class EvidenceReader:
         columns = (
             *(sample.series_id, sample.state, sample.health, sample.exit_code),
             *(sample.oom_killed, sample.restarts, sample.finished_at),
+            *(sample.reason, sample.exits, sample.oom_kills),
         )
         return list(
             self._connection.execute(

@@ -43,6 +43,9 @@ class Phrases:
     container: str
     exit_code: str
     oom_killed: str
+    reason: str
+    exits: str
+    oom_kills: str
     restarts: str
     finished: str
 
@@ -91,6 +94,9 @@ ENGLISH = Phrases(
     container="container {container}: {state}",
     exit_code="exit code {code}",
     oom_killed="killed for want of memory",
+    reason="reason {reason}",
+    exits="failures in an hour: {number}",
+    oom_kills="for want of memory: {number}",
     restarts="{number} restarts",
     finished="ended {at}",
 )
@@ -133,12 +139,14 @@ CHINESE = Phrases(
     },
     states={
         "created": "已创建",
+        "waiting": "等待中",
         "running": "运行中",
         "paused": "已暂停",
         "restarting": "正在重启",
         "removing": "正在删除",
         "exited": "已退出",
         "dead": "已失效",
+        "absent": "不存在",
     },
     events="{count} 次 {what}",
     route="{where}：{requests} 个请求",
@@ -147,6 +155,9 @@ CHINESE = Phrases(
     container="容器 {container}：{state}",
     exit_code="退出码 {code}",
     oom_killed="因内存不足被终止",
+    reason="原因 {reason}",
+    exits="一小时内异常退出 {number} 次",
+    oom_kills="其中 {number} 次因内存不足",
     restarts="重启 {number} 次",
     finished="结束于 {at}",
 )

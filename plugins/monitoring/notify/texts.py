@@ -232,10 +232,17 @@ def _container(words: Phrases, found: ContainerFound) -> Iterator[str]:
     state = words.states.get(found.state, found.state)
     state = f"{state} ({found.health})" if found.health else state
     yield words.container.format(container=found.container, state=state)
-    if found.exit_code is not None and found.state != "running":
+    # of one that runs, and never failed, the code is that of an end long ago
+    if found.exit_code is not None and (found.state != "running" or found.exits):
         yield words.exit_code.format(code=found.exit_code)
     if found.oom_killed:
         yield words.oom_killed
+    if found.reason and not (found.oom_killed and found.reason == "OOMKilled"):
+        yield words.reason.format(reason=found.reason)
+    if found.exits:
+        yield words.exits.format(number=found.exits)
+    if found.oom_kills:
+        yield words.oom_kills.format(number=found.oom_kills)
     if found.finished_at is not None:
         yield words.finished.format(at=time_text(found.finished_at))
     if found.restarts:

@@ -11,7 +11,13 @@ from sqlalchemy.engine import Row
 
 from monitoring.audit import record
 from monitoring.registry.definition import Registration, host_port
-from monitoring.registry.rows import Instance, judge_row, lease_of, read_instance
+from monitoring.registry.rows import (
+    Instance,
+    judge_row,
+    lease_of,
+    read_instance,
+    shown_instance,
+)
 from monitoring.registry.services import ensure_service
 from monitoring.unique import write_unique
 from userdb.errors import ConflictError, NotFoundError
@@ -19,16 +25,6 @@ from userdb.models import ServiceInstance
 from userdb.store import Store
 
 _COLUMNS = tuple(ServiceInstance.__table__.c)
-#: What an instance says of itself; a change of these is audited.
-_DEFINED = (
-    "address",
-    "port",
-    "container",
-    "details",
-    "ttl_s",
-    "deregister_after_s",
-    "health_check",
-)
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,9 @@ def _insert(connection: Connection, asked: Registration, *, by: str, now: dateti
         "failed_checks": 0,
     }
     connection.execute(insert(ServiceInstance), [row])
-    record(connection, "register", f"instance/{asked.id}", by=by, now=now, after=_shown(row))
+    record(
+        connection, "register", f"instance/{asked.id}", by=by, now=now, after=shown_instance(row)
+    )
 
 
 def _renew(
@@ -165,7 +163,7 @@ def _renew(
         update(ServiceInstance).where(ServiceInstance.id == known.id).values(**values)
     )
     if changes:
-        before = _shown(known._mapping)
+        before = shown_instance(known._mapping)
         record(
             connection,
             "update",
@@ -180,7 +178,7 @@ def _renew(
 def _remove(connection: Connection, row: Row[Any], action: str, *, by: str, now: datetime) -> None:
     connection.execute(delete(ServiceInstance).where(ServiceInstance.id == row.id))
     subject = f"instance/{row.id}"
-    record(connection, action, subject, by=by, now=now, before=_shown(row._mapping))
+    record(connection, action, subject, by=by, now=now, before=shown_instance(row._mapping))
 
 
 def _definition(asked: Registration) -> dict[str, Any]:
@@ -194,11 +192,6 @@ def _definition(asked: Registration) -> dict[str, Any]:
         "deregister_after_s": asked.forget_after_s,
         "health_check": None if check is None else check.model_dump(),
     }
-
-
-def _shown(row: Any) -> dict[str, Any]:
-    """What the audit says of an instance."""
-    return {name: row[name] for name in ("service", "instance_id", *_DEFINED)}
 
 
 def _find(connection: Connection, instance: str) -> Row[Any]:

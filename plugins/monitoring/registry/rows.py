@@ -15,6 +15,18 @@ from monitoring.registry.definition import HealthCheck, host_port
 from monitoring.registry.lease import HEALTHY, Judgement, Lease, State, Verdict, judge
 from userdb.models import Service, ServiceInstance
 
+_SHOWN = (
+    "service",
+    "instance_id",
+    "address",
+    "port",
+    "container",
+    "details",
+    "ttl_s",
+    "deregister_after_s",
+    "health_check",
+)
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -74,6 +86,11 @@ class ServiceState:
     @property
     def in_service(self) -> tuple[Instance, ...]:
         return tuple(one for one in self.instances if one.in_service)
+
+
+def shown_instance(row: Any) -> dict[str, Any]:
+    """What the audit says of an instance: a change of this is audited."""
+    return {name: row[name] for name in _SHOWN}
 
 
 def read_services(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from monitoring.audit import record
 from monitoring.registry.definition import DEFAULT_FLOOR, ServiceSettings
-from monitoring.registry.rows import ServiceState, read_service
+from monitoring.registry.rows import ServiceState, read_service, shown_instance
 from monitoring.unique import write_unique
 from userdb.errors import ConflictError, NotFoundError
 from userdb.models import Route, Service, ServiceInstance
@@ -89,14 +89,17 @@ def delete_service(store: Store, name: str, *, by: str, now: datetime) -> None:
                 "them elsewhere, first",
                 routes=routes,
             )
-        instances = connection.scalars(
-            select(ServiceInstance.instance_id)
+        instances = connection.execute(
+            select(*ServiceInstance.__table__.c)
             .where(ServiceInstance.service == name)
             .order_by(ServiceInstance.instance_id)
         ).all()
+        for row in instances:
+            before = shown_instance(row._mapping)
+            record(connection, "deregister", f"instance/{row.id}", by=by, now=now, before=before)
         connection.execute(delete(ServiceInstance).where(ServiceInstance.service == name))
         connection.execute(delete(Service).where(Service.name == name))
-        before = {"floor": floor, "instances": list(instances)}
+        before = {"floor": floor, "instances": [row.instance_id for row in instances]}
         record(connection, "delete", f"service/{name}", by=by, now=now, before=before)
 
     store.write(work)

@@ -69,11 +69,12 @@ def lines(minutes: Iterable[float], **values: Any) -> bytes:
     return b"".join(Line(minute, **values).json() for minute in minutes)
 
 
-def settings(folder: Path, *, keep: str = "all", **source: Any) -> Settings:
+def settings(folder: Path, *, keep: str = "all", exemplars: int = 5, **source: Any) -> Settings:
     return Settings.model_validate(
         {
             "request_logs": {
                 "keep": keep,
+                "exemplars": exemplars,
                 "sources": [
                     {
                         "name": "gateway",

@@ -240,6 +240,41 @@ def test_a_status_that_traefik_did_not_log_is_not_guessed() -> None:
     assert [refused.why for refused in parsed.samples] == ["has no status"]
 
 
+@pytest.mark.parametrize(
+    ("path", "referer", "agent"),
+    [
+        ("/a", "-", 'an "odd" agent'),
+        ("/a", "-", 'a client\'s own \\"escapes\\" \\\\'),
+        ("/a", "-", "ends with a backslash \\"),
+        ("/a", "-", '"'),
+        ("/a", "-", '" "'),
+        # what stands last is Traefik's
+        ("/a", "-", 'like the rest" 9 "other@file" "http://10.9.9.9:1" 9ms'),
+        ("/a", 'http://a/?q="quoted"', "curl/8"),
+        ("/a", '\\"', '\\"'),
+        ('/q"uoted/\\"b', "-", "curl/8"),
+        ("/", "-", "-"),
+    ],
+)
+@pytest.mark.parametrize("upstream", ['"http://10.1.0.1:8080"', '"-"', "-"])
+def test_traefik_escapes_no_quotes_and_a_line_is_read_all_the_same(
+    path: str, referer: str, agent: str, upstream: str, shared_parser: ParserOf
+) -> None:
+    """As its formatter writes them, versions 1 to 3; the first wrote unquoted dashes."""
+    line = (
+        f'10.0.0.7 - ann "o" [31/Jan/2026:10:00:00 +0000] "GET {path} HTTP/1.1" 200 12 '
+        f'"{referer}" "{agent}" 43 "shop@docker" {upstream} 7ms\n'
+    )
+    parsed, (row,) = parse(shared_parser("traefik_clf", options={}), line.encode())
+    assert parsed.rejected == 0
+    assert row["path"] == path
+    assert row["user_agent"] == (None if agent == "-" else agent)
+    assert (row["user"], row["status"], row["bytes_sent"]) == ('ann "o"', 200, 12)
+    assert row["route"] == "shop@docker"
+    assert row["instance"] == ("10.1.0.1:8080" if "http" in upstream else None)
+    assert row["duration_ms"] == 7
+
+
 _TIMES = st.datetimes(datetime(2001, 1, 1), datetime(2035, 1, 1)).map(
     lambda at: at.replace(microsecond=0)
 )

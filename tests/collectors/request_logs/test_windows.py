@@ -167,23 +167,6 @@ def test_changed_routes_replace_the_series_of_the_window(store: Store, tmp_path:
     assert {row["route"] for row in log.contents(store)["raw"]} == {"api"}
 
 
-@pytest.mark.parametrize(
-    ("keep", "kept"),
-    [("all", [200, 200, 404, 504]), ("exceptional", [200, 404, 504]), ("none", [])],
-)
-def test_keep(store: Store, tmp_path: Path, keep: str, kept: list[int]) -> None:
-    (tmp_path / "access.log").write_bytes(
-        log.lines([0])
-        + log.lines([1], status=404)
-        + log.lines([2], status=504)
-        + log.lines([3], ms=10000)
-    )
-    report = log.collect(store, log.settings(tmp_path, keep=keep), 0, 5)
-    assert report.rows == 4
-    assert sorted(row["status"] for row in log.contents(store)["raw"]) == kept
-    assert sum(log.requests_by_minute(store).values()) == 4
-
-
 def test_what_is_counted(store: Store, tmp_path: Path) -> None:
     statuses = [200, 301, 101, 400, 404, 401, 403, 499, 408, 504, 500, 502, 503, 0]
     (tmp_path / "access.log").write_bytes(
