@@ -7,6 +7,7 @@ each other as requests end: up to a second out of order.
 from __future__ import annotations
 
 import gzip
+import os
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -106,4 +107,5 @@ def write_log(
             file = stack.enter_context(path.open("wb"))
         for block in Traffic(start, per_second, seed).blocks(log_format, seconds):
             written += file.write(block)
+    os.utime(path, (end.timestamp(),) * 2)
     return Written(path, seconds * per_second, written, start, end)

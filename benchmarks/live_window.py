@@ -73,9 +73,7 @@ def main(big: int, runs: int, output: Path | None) -> int:
             _write(folder, size, one.start, "rotated.gz")
             for size, one in zip((_SMALL, big * 10**6), logs, strict=True)
         ]
-        pairs = [
-            (one, _NOW, [one.path, old.path]) for one, old in zip(logs, rotated, strict=True)
-        ]
+        pairs = [(one, _NOW, [one.path, old.path]) for one, old in zip(logs, rotated, strict=True)]
         _tell(lines, "last 5 min, a gzipped log beside it", folder, pairs, runs)
         for old in rotated:
             old.path.unlink()
