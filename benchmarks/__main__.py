@@ -13,6 +13,8 @@ BENCHMARKS = (
     "chain_overhead",
     "deliveries",
     "containers",
+    "live_window",
+    "request_logs",
     "reporting",
     "ingest",
 )

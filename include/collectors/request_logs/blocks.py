@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -87,23 +87,65 @@ def read_blocks(
             rest = b""
 
 
-def seek_time(
-    stream: BinaryIO, size: int, target_us: int, latest_time: Callable[[bytes], int | None]
-) -> int:
-    """The offset of a line from which on every line of ``target_us`` or later is found.
+def blocks_from(
+    low_us: int, blocks: Iterable[Block], latest_time: Callable[[bytes], int | None]
+) -> Iterator[Block]:
+    """``blocks`` without the first ones, as long as they end before ``low_us``.
 
-    Bisects the file by the times of its lines (``latest_time`` gives the latest of some whole
-    lines, in microseconds), so times must not lie further out of order than the caller allows for.
+    What is compressed can't be searched; to see when a block ends is all that it costs.
     """
-    low, high = 0, size
+    remaining = iter(blocks)
+    for block in remaining:
+        tail = block.data[-_PROBE:]
+        at = latest_time(tail[tail.find(b"\n") + 1 :])
+        if at is None or at >= low_us:
+            yield block
+            break
+    yield from remaining
+
+
+def time_range(
+    stream: BinaryIO,
+    size: int,
+    low_us: int,
+    high_us: int,
+    latest_time: Callable[[bytes], int | None],
+) -> tuple[int, int]:
+    """Where lines from ``low_us`` to ``high_us`` are: [start of a line, end) in bytes.
+
+    Every line of ``low_us`` or later lies behind the start, and before the end lies one of
+    ``high_us`` or later, or the file ends there. Bisects the file by the times of its lines
+    (``latest_time`` gives the latest of some whole lines, in microseconds), so times must not lie
+    further out of order than the caller allows for.
+    """
+    start, _ = _bisect(stream, (0, size), low_us, latest_time)
+    # a live window ends with the file; and where a clock was set back, what follows counts
+    _, at = _probe(stream, max(start, size - _PROBE), size, latest_time)
+    if at is None or at < high_us:
+        return start, size
+    return start, _bisect(stream, (start, size), high_us, latest_time)[1]
+
+
+def _bisect(
+    stream: BinaryIO,
+    within: tuple[int, int],
+    target_us: int,
+    latest_time: Callable[[bytes], int | None],
+) -> tuple[int, int]:
+    """The start of a line before which all are of before ``target_us``, and the end of lines of
+    which one isn't."""
+    low, high = within
+    end = high
     while high - low > _CLOSE:
         middle = (low + high) // 2
         start, at = _probe(stream, middle, high, latest_time)
-        if at is None or at >= target_us:
+        if at is None:
             high = middle
+        elif at >= target_us:
+            high, end = middle, min(start + _PROBE, within[1])
         else:
             low = start
-    return low
+    return low, end
 
 
 def _probe(

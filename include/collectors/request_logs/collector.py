@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from include.collectors.registry import register
-from include.collectors.request_logs.blocks import read_blocks, seek_time
+from include.collectors.request_logs.blocks import blocks_from, read_blocks, time_range
 from include.collectors.request_logs.compression import BROKEN
 from include.collectors.request_logs.coverage import Extent, Held, collected_before, held_by
 from include.collectors.request_logs.files import (
@@ -322,20 +322,21 @@ class _SourceRun:
             self._late += replaced.late
 
     def _parse(self, file: LogFile) -> ParsedFile:
-        span = self._span
+        span, parser = self._span, self._parser
+        first, last = span.low - span.allowance, span.high + span.allowance
         stream = file.stream()
-        start = 0
-        if not file.compressed:
-            start = seek_time(
-                stream, file.size, span.low - span.allowance, self._parser.latest_time
-            )
+        if file.compressed:
+            blocks = blocks_from(first, read_blocks(stream, 0, None), parser.latest_time)
+        else:
+            start, stop = time_range(stream, file.size, first, last, parser.latest_time)
             stream.seek(start)
-        return self._parser.parse(
-            read_blocks(stream, start, None if file.compressed else file.size),
+            blocks = read_blocks(stream, start, stop)
+        return parser.parse(
+            blocks,
             span.low,
             span.high,
             window_us=span.window_us,
-            stop_us=span.high + span.allowance,
+            stop_us=last if file.compressed else None,
         )
 
     def _fail(self, path: Path, message: str) -> None:

@@ -172,11 +172,11 @@ class Parser:
         high_us: int,
         *,
         window_us: tuple[int, int],
-        stop_us: int,
+        stop_us: int | None,
     ) -> ParsedFile:
         """Fill ``request`` and ``part`` with the requests in [low_us, high_us).
 
-        Stops after a block that lies past ``stop_us``. A refused line has no time of its own and
+        Stops after a block that lies past ``stop_us``; with None, after the last. A refused line has no time of its own and
         counts at that of the line before it (at the top, of the next), so that each is counted in
         one window alone: those in ``window_us`` are reported.
         """
@@ -205,7 +205,7 @@ class Parser:
                 parsed.rejected += number
                 parsed.samples += samples
             before = last if last is not None else before
-            if earliest is not None and earliest > stop_us:
+            if stop_us is not None and earliest is not None and earliest > stop_us:
                 break
         self._keep_exemplars()
         if before is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.collectors.request_logs.blocks import MAX_LINE, read_blocks, seek_time
+from include.collectors.request_logs.blocks import MAX_LINE, read_blocks, time_range
 from include.collectors.request_logs.formats import format_named, index_formats
 from include.collectors.request_logs.formats.base import LogFormat, fixed
 from include.collectors.request_logs.formats.nginx_json import LOG_FORMAT, NGINX_JSON
@@ -227,12 +227,17 @@ def test_seeking_reads_little_and_misses_nothing() -> None:
         for minute in (0, 7.5, 29.9, 40):
             stream = Counting(data)
             target = int(at(minute).timestamp() * 1e6)
-            offset = seek_time(stream, len(data), target, parser.latest_time)
+            offset, end = time_range(
+                stream, len(data), target, target + 5 * 60_000_000, parser.latest_time
+            )
             assert offset == 0 or data[offset - 1 : offset] == b"\n"
-            assert stream.total < 2_000_000
+            assert stream.total < 3_000_000
             wanted = min(int(minute * 1000), 30_000)
             before = data[:offset].count(b"\n")
             assert before <= wanted <= before + 2500
+            last = min(wanted + 5000, 30_000)
+            read = before + data[offset:end].count(b"\n")
+            assert last < read <= last + 2500 or (end == len(data) and last == 30_000)
 
 
 def test_service_and_route_rules() -> None:
