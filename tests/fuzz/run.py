@@ -6,7 +6,9 @@ is not 0. libFuzzer ends its process, so each target has one of its own.
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 
 import atheris
 
@@ -33,7 +35,14 @@ def main(name: str, runs: int, seed: int) -> None:
 
     def change(data: bytes, most: int, seed: int) -> bytes:
         # one in four by libFuzzer itself, which knows nothing of formats
-        return atheris.Mutate(data, most) if seed % 4 == 0 else mutate(target, data, seed, most)
+        if seed % 4 == 0:
+            return atheris.Mutate(data, most)
+        try:
+            return mutate(target, data, seed, most)
+        except Exception:
+            # libFuzzer would wait for ever
+            traceback.print_exc()
+            os._exit(70)
 
     for good in target.seeds:
         one(good)
