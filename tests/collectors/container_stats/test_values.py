@@ -85,5 +85,5 @@ def test_values_that_fit_no_column_are_none_and_all_containers_are_stored(store:
 
 @pytest.mark.parametrize("text", ["9999-12-31T23:59:59-14:00", "2026-03-01T12:00:00", "soon"])
 def test_a_time_that_userdb_can_not_hold_is_refused_as_a_value(text: str) -> None:
-    with pytest.raises(ValueError, match="time|iso"):
+    with pytest.raises(ValueError, match=r"time|iso"):
         parse_time(text)
