@@ -20,9 +20,9 @@ BUSYBOX = Path("/bin/busybox")
 _LABEL = "monitoring.demo"
 #: A crash after more than 10 s of running: the engine then restarts at once. After shorter runs
 #: it waits longer and longer, up to a minute, and the container would not be back in time.
-_RUN_S = 11
+RUN_S = 11
 _LOOP = (
-    f'i=0; while :; do if [ "$(cat /mode)" = crash ] && [ $i -ge {_RUN_S} ]; then exit 1; fi; '
+    'i=0; while :; do if [ "$(cat /mode)" = crash ] && [ $i -ge %d ]; then exit 1; fi; '
     "i=$((i+1)); sleep 1; done"
 )
 
@@ -46,8 +46,10 @@ class Containers:
         engine: what runs them.
     """
 
-    def __init__(self, url: str | None = None, busybox: Path = BUSYBOX) -> None:
-        """Import an image and start both.
+    def __init__(
+        self, url: str | None = None, busybox: Path = BUSYBOX, *, run_s: int = RUN_S
+    ) -> None:
+        """Import an image and start both. One that crashes has run for ``run_s`` seconds.
 
         Raises:
             NoRuntime: no engine answers, there is no static busybox, or the engine can't run it.
@@ -61,6 +63,7 @@ class Containers:
         self.healthy = f"{self.prefix}-web"
         self.fragile = f"{self.prefix}-worker"
         self._image = f"{self.prefix}:1"
+        self._run_s = run_s
         self._imported = False
         self._containers: list[Container] = []
         try:
@@ -129,7 +132,7 @@ class Containers:
     def _run(self, name: str, service: str) -> None:
         self._client.containers.run(
             self._image,
-            ["/bin/busybox", "sh", "-c", _LOOP],
+            ["/bin/busybox", "sh", "-c", _LOOP % self._run_s],
             name=name,
             detach=True,
             environment={"PATH": "/bin"},

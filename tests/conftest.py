@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 from sqlalchemy import text
 
-from tests import requirements
+from tests import requirements, sharing
 from tests.servers.mariadb import MariaDbServer, run_mariadb
 from tests.servers.rabbitmq import RabbitServer, run_rabbitmq
 from userdb.migrate import VERSION_TABLE, upgrade
@@ -121,10 +121,14 @@ def _empty(store: Store) -> None:
 # --- which tests can't run here is decided in tests/requirements.py, and nowhere else ----------
 
 
-@pytest.hookimpl(trylast=True)  # after -m and -k: what was not asked for is not missing
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Hand the collected tests to ``tests.requirements``."""
-    requirements.select(config, items)
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
+    """Hand the collected tests to ``tests.sharing`` and to ``tests.requirements``."""
+    sharing.share(items)  # before pytest-xdist looks
+    yield
+    requirements.select(config, items)  # after -m and -k: what was not asked for is not missing
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

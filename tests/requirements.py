@@ -84,6 +84,7 @@ REQUIREMENTS = (
     ),
     Requirement("airflow", _SETUP, modules=_AIRFLOW),
     Requirement("e2e", _SETUP, modules=_AIRFLOW),
+    Requirement("fuzz", f"{_SETUP} (on Linux and x86-64)", modules=("atheris",)),
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.containers import Containers, NoRuntime
+from demo.containers import RUN_S, Containers, NoRuntime
 from tests.servers.docker import DockerServer, run_docker
 
 
@@ -31,8 +31,9 @@ def test_the_engine_is_the_one_that_docker_host_names(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.docker
-def test_a_container_restarts_as_long_as_it_is_made_to(engine: DockerServer) -> None:
-    containers = Containers(engine.url)
+@pytest.mark.parametrize("run_s", [1, pytest.param(RUN_S, marks=pytest.mark.nightly)])
+def test_a_container_restarts_as_long_as_it_is_made_to(engine: DockerServer, run_s: int) -> None:
+    containers = Containers(engine.url, run_s=run_s)
     try:
         assert "running" in engine.docker("inspect", containers.healthy)
         containers.crash(True)
@@ -41,7 +42,7 @@ def test_a_container_restarts_as_long_as_it_is_made_to(engine: DockerServer) -> 
             time.sleep(0.5)
         containers.crash(False)
         after = containers.restarts()
-        time.sleep(13)
+        time.sleep(run_s + 2)  # as long as it would take to crash again
 
         assert after >= 2
         assert containers.restarts() <= after + 1

@@ -135,6 +135,12 @@ def test_the_parts_of_fields_are_named(model, heading):
         assert f"`{name}`" in own, name
 
 
+def test_the_readme_leads_to_every_page():
+    linked = {one["path"] for one in _LINK.finditer((ROOT / "README.md").read_text("utf-8"))}
+    pages = {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")}
+    assert {*pages, "docs/log_formats/README.md"} <= linked
+
+
 @pytest.mark.parametrize(
     "name", ["README.md", *(f"docs/{page.name}" for page in sorted(ROOT.glob("docs/*.md")))]
 )

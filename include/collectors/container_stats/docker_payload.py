@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from include.collectors.container_stats import formulas
-from include.collectors.container_stats.formulas import count
 from include.collectors.container_stats.runtime import Container, Usage
-from userdb.times import require_aware
+from include.collectors.container_stats.values import (
+    count,
+    exit_code,
+    parse_time,
+    small_count,
+    text,
+)
 
 #: States in which a container has processes, and so something to measure.
 MEASURABLE = frozenset({"running", "paused", "restarting"})
@@ -29,13 +33,6 @@ def is_podman(version: object) -> bool:
     )
 
 
-def parse_time(text: object) -> datetime | None:
-    """A time of the engine's, to the microsecond; None for its "never" (the year 1)."""
-    if not isinstance(text, str) or not text or text.startswith("0001-"):
-        return None
-    return require_aware(datetime.fromisoformat(text), "a time of the engine's")
-
-
 def parse_inspect(answer: Mapping[str, Any], read_after_s: float) -> Container:
     """The container that ``GET /containers/{id}/json`` describes, without usage.
 
@@ -46,24 +43,23 @@ def parse_inspect(answer: Mapping[str, Any], read_after_s: float) -> Container:
     config: Mapping[str, Any] = answer.get("Config") or {}
     # Docker says "none" where a check was switched off, Podman an empty text
     health = state.get("Health") or {}
-    status = str(health.get("Status") or "").lower()
+    status = text(health.get("Status") or "", 32).lower()
     has_check = status not in ("", "none")
     finished_at = parse_time(state.get("FinishedAt"))
-    exit_code = state.get("ExitCode")
     limits: Mapping[str, Any] = answer.get("HostConfig") or {}
-    name = str(answer["Name"]).removeprefix("/")
+    name = text(answer["Name"]).removeprefix("/")
     return Container(
-        container_id=str(answer["Id"]),
+        container_id=text(answer["Id"], 128),
         name=name,
-        image=str(config.get("Image") or answer.get("Image") or ""),
-        labels={str(key): str(value) for key, value in (config.get("Labels") or {}).items()},
-        state=str(state["Status"]).lower(),
-        restarts=count(answer.get("RestartCount")) or 0,
+        image=text(config.get("Image") or answer.get("Image") or ""),
+        labels={text(key): text(value) for key, value in (config.get("Labels") or {}).items()},
+        state=text(state["Status"], 32).lower(),
+        restarts=small_count(answer.get("RestartCount")) or 0,
         read_after_s=read_after_s,
         health=status if has_check else None,
-        failing_streak=count(health.get("FailingStreak")) if has_check else None,
+        failing_streak=small_count(health.get("FailingStreak")) if has_check else None,
         # before the first exit it says 0, which would be a success
-        exit_code=exit_code if finished_at is not None and isinstance(exit_code, int) else None,
+        exit_code=None if finished_at is None else exit_code(state.get("ExitCode")),
         oom_killed=bool(state["OOMKilled"]) if "OOMKilled" in state else None,
         created_at=parse_time(answer.get("Created")),
         started_at=parse_time(state.get("StartedAt")),
@@ -101,7 +97,7 @@ def parse_stats(answer: Mapping[str, Any], *, podman: bool = False) -> Usage | N
         memory_bytes=used,
         memory_limit_bytes=limit,
         memory_percent=formulas.memory_percent(used, limit),
-        pids=count((answer.get("pids_stats") or {}).get("current")),
+        pids=small_count((answer.get("pids_stats") or {}).get("current")),
         network_rx_bytes=formulas.network_total(networks, "rx_bytes"),
         network_tx_bytes=formulas.network_total(networks, "tx_bytes"),
         block_read_bytes=formulas.block_total(entries, "read"),

@@ -7,13 +7,16 @@ action and not in it, and tells it at each check, changed or not.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.collectors.container_stats.runtime import ContainerEvent, EventAction, Period
+from include.collectors.container_stats.values import exit_code
 
+_NUMBER = re.compile(r"-?[0-9]{1,10}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What is kept, by the engines' words.
 _KEPT: Mapping[str, EventAction] = {
@@ -133,4 +136,4 @@ def _sorted(lines: Iterable[bytes]) -> list[tuple[int, datetime, Mapping[str, An
 
 def _exit_code(attributes: Mapping[str, str]) -> int | None:
     text = attributes.get("exitCode") or attributes.get("containerExitCode") or ""
-    return int(text) if text.lstrip("-").isdecimal() and len(text) < 10 else None
+    return exit_code(int(text)) if _NUMBER.fullmatch(text) else None

@@ -10,16 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.collectors.container_stats.runtime import CpuCounters
-
-#: Podman says 2^64 - 1 for "no limit"; userdb's columns are signed.
-_MAX_COUNT = 2**63 - 1
-
-
-def count(value: object) -> int | None:
-    """``value`` if it is a count that userdb can hold, else None."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= _MAX_COUNT else None
+from include.collectors.container_stats.values import count, small_count
 
 
 def cpu_counters(cpu_stats: Mapping[str, Any]) -> CpuCounters | None:
@@ -29,7 +20,7 @@ def cpu_counters(cpu_stats: Mapping[str, Any]) -> CpuCounters | None:
     """
     usage = cpu_stats.get("cpu_usage") or {}
     total, system = count(usage.get("total_usage")), count(cpu_stats.get("system_cpu_usage"))
-    cpus = count(cpu_stats.get("online_cpus")) or len(usage.get("percpu_usage") or ())
+    cpus = small_count(cpu_stats.get("online_cpus")) or len(usage.get("percpu_usage") or ())
     if total is None or not system:
         return None
     return CpuCounters(total, system, cpus)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.collectors.container_stats.formulas import count, memory_percent
+from include.collectors.container_stats.formulas import memory_percent
 from include.collectors.container_stats.runtime import (
     Container,
     ContainerEvent,
@@ -15,6 +15,13 @@ from include.collectors.container_stats.runtime import (
     Period,
     PodMember,
     Usage,
+)
+from include.collectors.container_stats.values import (
+    count,
+    exit_code,
+    parse_time,
+    small_count,
+    text,
 )
 from include.collectors.manifests.quantity import parse_quantity
 
@@ -43,7 +50,7 @@ def parse_metrics(items: Iterable[Document]) -> dict[tuple[str, str, str], Docum
     for item in items:
         meta = _mapping(_mapping(item).get("metadata"))
         for one in _list(_mapping(item).get("containers")):
-            key = (str(meta.get("namespace")), str(meta.get("name")), str(one.get("name")))
+            key = (text(meta.get("namespace")), text(meta.get("name")), text(one.get("name")))
             found[key] = _mapping(one.get("usage"))
     return found
 
@@ -60,16 +67,16 @@ def parse_pod(pod: Document, metrics: Metrics, read_after_s: float) -> list[Cont
     if status.get("phase") == "Succeeded":
         return []
     spec: Document = pod["spec"]
-    told = {str(one["name"]): one for one in _list(status.get("containerStatuses"))}
+    told = {text(one["name"]): one for one in _list(status.get("containerStatuses"))}
     found = [
-        _container(pod, one, told.get(str(one["name"])), metrics, read_after_s)
+        _container(pod, one, told.get(text(one["name"])), metrics, read_after_s)
         for one in spec["containers"]
     ]
-    first = {str(one["name"]): one for one in _list(spec.get("initContainers"))}
+    first = {text(one["name"]): one for one in _list(spec.get("initContainers"))}
     for one in _list(status.get("initContainerStatuses")):
-        name = str(one["name"])
+        name = text(one["name"])
         state = _mapping(one.get("state"))
-        waiting = str(_mapping(state.get("waiting")).get("reason") or "")
+        waiting = text(_mapping(state.get("waiting")).get("reason") or "")
         ended = _mapping(state.get("terminated"))
         if name in first and (
             "running" in state or waiting not in _STARTING or ended.get("exitCode")
@@ -82,36 +89,36 @@ def _container(
     pod: Document, spec: Document, told: Document | None, metrics: Metrics, read_after_s: float
 ) -> Container:
     meta: Document = pod["metadata"]
-    member = PodMember(str(meta["namespace"]), str(meta["name"]), str(spec["name"]))
+    member = PodMember(text(meta["namespace"]), text(meta["name"]), text(spec["name"]))
     told = told or {}
     state, reason = _state(pod, told)
-    started = _time(_mapping(_mapping(told.get("state")).get("running")).get("startedAt"))
+    started = parse_time(_mapping(_mapping(told.get("state")).get("running")).get("startedAt"))
     last = next(iter(ends(told)), None)
-    exit_code = None if last is None else last.exit_code
+    code = None if last is None else last.exit_code
     always = pod["spec"].get("restartPolicy", "Always") == "Always"
     stuck = state == "waiting" and reason not in _STARTING
     limits = _mapping(_mapping(spec.get("resources")).get("limits"))
     memory_limit = _quantity(limits.get("memory"))
-    limit = None if memory_limit is None else int(memory_limit)
-    labels = {str(key): str(text) for key, text in _mapping(meta.get("labels")).items()}
-    place = {"namespace": member.namespace, "node": str(pod["spec"].get("nodeName") or "")}
+    limit = None if memory_limit is None else count(int(memory_limit))
+    labels = {text(key): text(value) for key, value in _mapping(meta.get("labels")).items()}
+    place = {"namespace": member.namespace, "node": text(pod["spec"].get("nodeName") or "")}
     return Container(
-        container_id=f"{meta['uid']}/{member.container}"[:128],
+        container_id=text(f"{meta['uid']}/{member.container}", 128),
         name=f"{member.namespace}/{member.pod}/{member.container}",
-        image=str(spec.get("image") or ""),
+        image=text(spec.get("image") or ""),
         labels={**place, **labels},
         state=state,
         reason=reason[:128] or None,
-        restarts=count(told.get("restartCount")) or 0,
+        restarts=small_count(told.get("restartCount")) or 0,
         read_after_s=read_after_s,
         health=_health(told) if state == "running" else None,
-        exit_code=exit_code,
+        exit_code=code,
         oom_killed=None if last is None else last.reason == _OUT_OF_MEMORY,
-        created_at=_time(meta.get("creationTimestamp")),
+        created_at=parse_time(meta.get("creationTimestamp")),
         started_at=started,
         finished_at=None if last is None else last.at,
         usage=_usage(metrics, member, limit) if state == "running" else None,
-        must_run=always or stuck or (state == "exited" and exit_code != 0),
+        must_run=always or stuck or (state == "exited" and code != 0),
         cpu_limit_cores=_quantity(limits.get("cpu")),
         memory_limit_bytes=limit,
         member=member,
@@ -124,16 +131,16 @@ def _state(pod: Document, told: Document) -> tuple[str, str]:
     if "running" in state:
         return "running", ""
     if "terminated" in state:
-        return "exited", str(_mapping(state["terminated"]).get("reason") or "")
+        return "exited", text(_mapping(state["terminated"]).get("reason") or "")
     if "waiting" in state:
-        return "waiting", str(_mapping(state["waiting"]).get("reason") or "")
+        return "waiting", text(_mapping(state["waiting"]).get("reason") or "")
     status = pod["status"]
     if status.get("phase") == "Failed":
-        return "exited", str(status.get("reason") or "")
+        return "exited", text(status.get("reason") or "")
     for one in _list(status.get("conditions")):
         if one.get("type") == "PodScheduled" and one.get("status") == "False":
-            return "waiting", str(one.get("reason") or "")
-    return "waiting", str(status.get("reason") or "")
+            return "waiting", text(one.get("reason") or "")
+    return "waiting", text(status.get("reason") or "")
 
 
 def _health(told: Document) -> str:
@@ -147,11 +154,9 @@ def ends(told: Document) -> Iterator[Ended]:
     """The ends that a container's status tells of, the newest first: at most two."""
     for key in ("state", "lastState"):
         ended = _mapping(_mapping(told.get(key)).get("terminated"))
-        at = _time(ended.get("finishedAt"))
+        at = parse_time(ended.get("finishedAt"))
         if at is not None:
-            code = ended.get("exitCode")
-            number = code if isinstance(code, int) and not isinstance(code, bool) else None
-            yield Ended(at, number, str(ended.get("reason") or ""))
+            yield Ended(at, exit_code(ended.get("exitCode")), text(ended.get("reason") or ""))
 
 
 def pod_events(pod: Document, period: Period) -> list[ContainerEvent]:
@@ -160,10 +165,10 @@ def pod_events(pod: Document, period: Period) -> list[ContainerEvent]:
     An end of a pod that is being deleted was asked for.
     """
     meta: Document = pod["metadata"]
-    images = {str(one["name"]): str(one.get("image") or "") for one in pod["spec"]["containers"]}
+    images = {text(one["name"]): text(one.get("image") or "") for one in pod["spec"]["containers"]}
     found: list[ContainerEvent] = []
     for told in _list(pod["status"].get("containerStatuses")):
-        name = str(told["name"])
+        name = text(told["name"])
         for end in ends(told):
             if not period.since < end.at <= period.until:
                 continue
@@ -172,10 +177,10 @@ def pod_events(pod: Document, period: Period) -> list[ContainerEvent]:
                 actions = ("oom", "die")
             found += [
                 ContainerEvent(
-                    container_id=f"{meta['uid']}/{name}"[:128],
+                    container_id=text(f"{meta['uid']}/{name}", 128),
                     container=f"{meta['namespace']}/{meta['name']}/{name}",
                     image=images.get(name, ""),
-                    labels={str(k): str(v) for k, v in _mapping(meta.get("labels")).items()},
+                    labels={text(k): text(v) for k, v in _mapping(meta.get("labels")).items()},
                     action=action,
                     time_ns=(end.at - _EPOCH) // timedelta(microseconds=1) * 1000,
                     occurred_at=end.at,
@@ -192,7 +197,7 @@ def _usage(metrics: Metrics, member: PodMember, limit: int | None) -> Usage | No
     if usage is None:
         return None
     cores, memory = _quantity(usage.get("cpu")), _quantity(usage.get("memory"))
-    used = None if memory is None else int(memory)
+    used = None if memory is None else count(int(memory))
     return Usage(
         cpu_percent=None if cores is None else cores * 100.0,
         memory_bytes=used,
@@ -206,13 +211,6 @@ def _quantity(value: object) -> float | None:
         return None if value is None else parse_quantity(value)
     except ValueError:
         return None
-
-
-def _time(text: object) -> datetime | None:
-    if not isinstance(text, str) or not text:
-        return None
-    at = datetime.fromisoformat(text)
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _mapping(value: object) -> Document:

@@ -63,7 +63,8 @@ def read_request(body: bytes, media_type: str) -> ExportLogsServiceRequest:
         return ParseDict(document, ExportLogsServiceRequest(), ignore_unknown_fields=True)
     except RecursionError:
         raise InvalidRequestError("the body is nested too deeply") from None
-    except (ParseError, ValueError) as error:
+    except (ParseError, ValueError, OverflowError, SystemError) as error:
+        # the last two are protobuf's for 1e999 as an integer, and for half a character in a name
         text = str(error).encode("utf-8", "backslashreplace").decode()[:500]
         raise InvalidRequestError(f"the body is no OTLP request of logs: {text}") from None
 

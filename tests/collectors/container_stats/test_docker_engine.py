@@ -104,7 +104,9 @@ def _memory_in_use(*shown: dict[str, str]) -> tuple[float, float]:
     return min(used) * 0.99 - _STOCK, max(used) * 1.01 + _STOCK
 
 
-def test_cpu_and_memory_are_those_of_docker_stats(engine: DockerServer, store: Store) -> None:
+def test_cpu_and_memory_are_those_of_docker_stats(
+    engine: DockerServer, sqlite_store: Store
+) -> None:
     engine.run("busy", "sh", "-c", "while :; do :; done", options=["--cpus", "0.3"])
     engine.run("idle", "sleep", "300")
     engine.run(
@@ -117,10 +119,10 @@ def test_cpu_and_memory_are_those_of_docker_stats(engine: DockerServer, store: S
         "cached", "sh", "-c", "dd if=/dev/zero of=/big bs=1M count=30 conv=fsync && sleep 300"
     )
     time.sleep(1.5)
-    _collect(engine, store, 0)
+    _collect(engine, sqlite_store, 0)
     shown = [_docker_stats(engine) for _ in range(2)]
-    assert _collect(engine, store, 1).ok
-    rows = _rows(store, 1)
+    assert _collect(engine, sqlite_store, 1).ok
+    rows = _rows(sqlite_store, 1)
     assert set(rows) == {"busy", "idle", "full", "cached"}
     for name, row in rows.items():
         by_docker = sum(float(s[name]["CPUPerc"].rstrip("%")) for s in shown) / len(shown)
@@ -134,16 +136,16 @@ def test_cpu_and_memory_are_those_of_docker_stats(engine: DockerServer, store: S
     assert rows["idle"].cpu_percent < 5
     assert rows["full"].memory_bytes > 100 * 2**20
     assert rows["cached"].memory_bytes < 15 * 2**20
-    assert all(row.cpu_percent is None for row in _rows(store, 0).values())
+    assert all(row.cpu_percent is None for row in _rows(sqlite_store, 0).values())
 
     # the kernel moves pages between its lists meanwhile: only a still moment can be compared
     for step in range(2, 12):
         before = _docker_stats(engine)
-        _collect(engine, store, step)
+        _collect(engine, sqlite_store, step)
         after = _docker_stats(engine)
         apart = {
             name: (row.memory_bytes, used)
-            for name, row in _rows(store, step).items()
+            for name, row in _rows(sqlite_store, step).items()
             if not (used := _memory_in_use(before[name], after[name]))[0]
             <= row.memory_bytes
             <= used[1]

@@ -8,10 +8,10 @@ import pytest
 from include.collectors.container_stats.docker_payload import (
     parse_inspect,
     parse_stats,
-    parse_time,
 )
 from include.collectors.container_stats.formulas import cpu_percent
 from include.collectors.container_stats.runtime import CpuCounters, Usage
+from include.collectors.container_stats.values import parse_time
 
 NEVER = "0001-01-01T00:00:00Z"
 

@@ -143,6 +143,15 @@ def _event(action: Any, *, ago_s: float = 60, **changes: Any) -> ContainerEvent:
     return ContainerEvent(**(given_ | changes))
 
 
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [("-1", -1), ("--5", None), ("-", None), ("3221225786", None), ("9" * 5000, None), ("²", None)],
+)
+def test_an_exit_code_that_is_none_costs_no_event(told: str, code: int | None) -> None:
+    found = parse_events([_line("die", exitCode=told), _line("oom", mark="other")], PERIOD)
+    assert [(e.action, e.exit_code) for e in found.events] == [("die", code), ("oom", None)]
+
+
 def test_an_id_is_of_the_event_and_not_of_how_it_was_read() -> None:
     same = {
         event_id(_event("die")),

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from monitoring.window import Window
 
+from benchmarks.containers import main as measure_many_containers
 from include.collectors.config import Settings
 from include.collectors.container_stats.docker_engine import DockerEngine
 from include.collectors.container_stats.runtime import Listing
@@ -285,3 +286,12 @@ def test_within_airflow_the_hook_is_used_and_one_engine_does_not_wait_for_anothe
     assert f"{hung} did not answer within 2 s" in first
     assert second == ["sim"]
     assert "can't be reached: No such file or directory" in third
+
+
+@pytest.mark.nightly
+def test_two_hundred_containers_take_less_than_ten_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On an engine that takes 0.8 s for each, 32 at once: see the benchmark."""
+    monkeypatch.setattr("sys.argv", ["containers"])
+    assert measure_many_containers() == 0

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from include.collectors.request_logs.formats import FIELDS, FORMATS
 from tests.collectors.request_logs.conftest import ParserOf
 from tests.collectors.request_logs.parsing import parse
+from tests.collectors.request_logs.samples import OPTIONS
 from tests.collectors.request_logs.writers import WRITERS, Request, told
 
 _NAME = "abcXYZ019._~"
@@ -50,7 +51,7 @@ _REQUESTS = st.builds(
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_a_gateway_writes_is_read_again(name: str, shared_parser: ParserOf) -> None:
     write = WRITERS[name]
-    parser = shared_parser(name, route={"template": False})
+    parser = shared_parser(name, route={"template": False}, options=OPTIONS.get(name, {}))
 
     @settings(max_examples=6, deadline=None)
     @given(requests=st.lists(_REQUESTS, min_size=10, max_size=60))
@@ -68,5 +69,5 @@ def test_what_a_gateway_writes_is_read_again(name: str, shared_parser: ParserOf)
     check()
 
 
-def test_every_format_without_options_has_a_writer() -> None:
-    assert set(WRITERS) == {name for name, kind in FORMATS.items() if kind.options is None}
+def test_every_format_has_a_writer() -> None:
+    assert set(WRITERS) == set(FORMATS)

@@ -482,6 +482,77 @@ def nginx_error(request: Request) -> Written:
     }
 
 
+def nginx_log_format(request: Request) -> Written:
+    """As ingress-nginx does it, in the string of ``samples.OPTIONS``."""
+    agent, target = _nginx_escaped(request.agent), _nginx_escaped(request.target)
+    user, ms = _nginx_escaped(request.user), request.duration_us // 1000
+    length = "-" if not request.upstream else f"0, {request.size}"
+    line = (
+        f"{request.client} - {_dash(user)} [{_clf_time(request)}] "
+        f'"{request.method} {target} HTTP/2.0" {request.status:03} {request.size} "-" '
+        f'"{_dash(agent)}" 321 {"-" if ms < 0 else f"{ms / 1000:.3f}"} [{request.service}] [] '
+        f"{f'192.0.2.9:1, {request.upstream}' if request.upstream else '-'} {length} "
+        f"{'0.001, 0.002' if request.upstream else '-'} "
+        f"{'502, 200' if request.upstream else '-'} {_dash(request.request_id)}"
+    )
+    return line.encode(), _by_status(
+        "status",
+        request,
+        at_us=_whole_seconds(request),
+        client=request.client,
+        user=user,
+        method=request.method,
+        path=target.split("?")[0],
+        duration_ms=None if ms < 0 else float(ms),
+        bytes_sent=request.size,
+        user_agent=agent,
+        request_id=request.request_id,
+        service=request.service,
+        instance=request.upstream,
+    )
+
+
+def apache_log_format(request: Request) -> Written:
+    """The string of ``samples.OPTIONS``: combined, and what it lacks."""
+    line, columns = apache_combined(request)
+    head, _, rest = line.partition(f" {request.size or '-'} ".encode() + b'"http://x/"')
+    took = str(request.duration_us) if request.duration_us >= 0 else "-"
+    more = f' {took} {request.host} "{_dash(request.request_id)}"'
+    line = head + f' {request.size} "http://x/"'.encode() + rest + more.encode()
+    return line, {
+        **columns,
+        "bytes_sent": request.size,
+        "duration_ms": request.ms,
+        "host": request.host,
+        "request_id": request.request_id,
+    }
+
+
+def mapped_json(request: Request) -> Written:
+    """The keys of ``samples.OPTIONS``."""
+    record = {
+        "ts": request.at_us / 1000,
+        "peer": {"ip": ", ".join([request.client, *request.proxies])},
+        "http": {"verb": request.method, "path": request.target, "code": request.status},
+        "took": request.duration_us,
+        "size.out": request.size,
+        "app": request.service,
+        "tags": ["first", request.route],
+    }
+    return json.dumps(record).encode(), _by_status(
+        "http.code",
+        request,
+        at_us=request.at_us,
+        client=request.client,
+        method=request.method,
+        path=request.path,
+        duration_ms=request.ms,
+        bytes_sent=request.size,
+        service=request.service,
+        route=request.route,
+    )
+
+
 WRITERS: dict[str, Callable[[Request], Written]] = {
     writer.__name__: writer
     for writer in (
@@ -499,6 +570,9 @@ WRITERS: dict[str, Callable[[Request], Written]] = {
         apisix_json,
         haproxy_http,
         haproxy_tcp,
+        nginx_log_format,
+        apache_log_format,
+        mapped_json,
     )
 }
 

@@ -150,7 +150,9 @@ def test_more_records_than_are_read_are_counted_as_rejected(monkeypatch: Any) ->
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"nonsense", b'{"resourceLogs": 1}', b"[" * 100_000, b'{"a":"\\ud800"}x',
-     b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"xyz"}]}]}]}'],
+     b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"xyz"}]}]}]}',
+     b'{"resourceLogs":[{"scopeLogs":[{"logRecords":["\\ud800"]}]}]}',
+     b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":1e999}]}]}]}'],
 )  # fmt: skip
 def test_a_body_that_is_no_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequestError):
