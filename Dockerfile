@@ -8,12 +8,12 @@ RUN apt-get update \
 RUN python -m venv /opt/venv
 WORKDIR /src
 # Dependencies have a layer of their own: a change of the code doesn't install them again. pip
-# wants the packages that pyproject.toml names to be there.
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN mkdir -p plugins/monitoring include userdb \
-    && touch plugins/monitoring/__init__.py include/__init__.py userdb/__init__.py \
+# wants what pyproject.toml names to be there.
+COPY pyproject.toml constraints.txt ./
+RUN mkdir -p plugins/monitoring include userdb && touch README.md LICENSE \
     && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt ".[airflow,mysql,celery]" \
     && /opt/venv/bin/pip uninstall -y monitoring-chain
+COPY README.md LICENSE ./
 COPY include include
 COPY plugins plugins
 COPY userdb userdb

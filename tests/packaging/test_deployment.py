@@ -154,3 +154,11 @@ def test_the_gateway_writes_the_log_that_is_collected() -> None:
     # the prefix of the health check's entry point must not be a route's
     assert gateway["entryPoints"]["web"]["asDefault"] is True
     assert gateway["ping"]["entryPoint"] != "web"
+
+
+def test_the_databases_script_is_read_and_not_run() -> None:
+    # MySQL's entry script runs what is executable, without its own functions
+    for file in (ROOT / "deploy" / "userdb").iterdir():
+        assert not file.stat().st_mode & 0o111, file.name
+    for file in (ROOT / "deploy" / "image").iterdir():
+        assert file.stat().st_mode & 0o111, file.name
