@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class RunResult:
-    """What ``dag.test()`` left behind; ``xcoms`` by ``task_id/key``."""
+    """What ``dag.test()`` left behind; ``xcoms`` by ``task_id/key``, mapped ones by
+    ``task_id[0]/key``."""
 
     state: str
     run_id: str
@@ -33,9 +34,9 @@ class DagProcess:
         self._process = process
         self._log = log
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, **environment: str) -> dict[str, Any]:
         """Import errors, and every DAG as Airflow parsed it."""
-        answer: dict[str, Any] = self._ask("bag", {}, {})
+        answer: dict[str, Any] = self._ask("bag", {}, environment)
         return answer
 
     def run(

@@ -66,7 +66,19 @@ def _describe_task(task: Any) -> dict[str, Any]:
         "trigger_rule": str(getattr(task.trigger_rule, "value", task.trigger_rule)),
         "upstream": sorted(task.upstream_task_ids),
         "outlets": sorted(asset.uri for asset in task.outlets),
+        "mapped": _mapped_over(task),
+        "pool": task.pool,
+        "queue": task.queue,
     }
+
+
+def _mapped_over(task: Any) -> list[Any] | None:
+    """What a task is mapped over, where that is known from the file."""
+    if not task.is_mapped:
+        return None
+    values = getattr(task._get_specified_expand_input(), "value", {})
+    (literal,) = values.values()
+    return list(literal) if isinstance(literal, list) else []
 
 
 def run_dag(dag_id: str, conf: dict[str, Any], logical_date: str | None) -> dict[str, Any]:
@@ -86,14 +98,20 @@ def run_dag(dag_id: str, conf: dict[str, Any], logical_date: str | None) -> dict
         where = {"dag_id": dag_id, "run_id": run.run_id}
         instances = session.scalars(select(TaskInstance).filter_by(**where)).all()
         xcoms = session.execute(
-            select(XComModel.task_id, XComModel.key, XComModel.value).filter_by(**where)
+            select(
+                XComModel.task_id, XComModel.map_index, XComModel.key, XComModel.value
+            ).filter_by(**where)
         ).all()
         return {
             "state": str(run.state.value),
             "run_id": run.run_id,
-            "tasks": {one.task_id: str(one.state) for one in instances},
-            "xcoms": {f"{row.task_id}/{row.key}": row.value for row in xcoms},
+            "tasks": {_label(one): str(one.state) for one in instances},
+            "xcoms": {f"{_label(row)}/{row.key}": row.value for row in xcoms},
         }
+
+
+def _label(row: Any) -> str:
+    return row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]"
 
 
 def fail_a_try(error: str, took_s: float, retried_within_s: float | None) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +133,81 @@ def test_params_make_a_usable_form(chain: dict[str, Any]) -> None:
         assert params[name]["schema"]["format"] == "date-time"
     assert params["notify"]["value"] == "auto"
     assert params["notify"]["schema"]["enum"] == ["auto", "yes", "no"]
+
+
+def test_few_sources_and_policies_make_no_task_more(bag: dict[str, Any]) -> None:
+    tasks = bag["dags"]["monitoring_chain"]["tasks"]
+    assert {task_id: task["mapped"] for task_id, task in tasks.items() if task["mapped"]} == {}
+    placed = {
+        (task["pool"], task["queue"])
+        for dag in bag["dags"].values()
+        for task in dag["tasks"].values()
+    }
+    assert placed == {("default_pool", "default")}
+
+
+def test_many_sources_and_policies_are_shared_out_to_tasks_in_their_pools(
+    dags: DagProcess, tmp_path: Path, chain: dict[str, Any]
+) -> None:
+    sources = {
+        "request_logs": {"sources": [{"name": name} for name in ("${EDGE:-edge}", "b", "c")]},
+        "container_stats": {"hosts": [{"name": "only"}]},
+        "pull": {"nodes": [{"name": "gw-1"}, {"name": "gw-2"}]},
+    }
+    (tmp_path / "sources.yaml").write_text(json.dumps(sources))
+    names = "".join(
+        f"  - {{name: p{n}, signal: x}}\n  - kind: y\n    name: q{n}\n" for n in range(9)
+    )
+    (tmp_path / "many.yaml").write_text(f"policies:\n{names}")
+    bag = dags.describe(
+        MONITORING_SOURCES=str(tmp_path / "sources.yaml"),
+        MONITORING_POLICIES=str(tmp_path / "many.yaml"),
+        MONITORING_COLLECT_TASKS="2",
+        MONITORING_POLICIES_PER_TASK="8",
+        MONITORING_POOL_COLLECT="slow",
+        MONITORING_QUEUE_COLLECT="edge",
+        MONITORING_POOL_ANALYSIS="fast",
+        MONITORING_QUEUE_UPKEEP="side",
+    )
+    assert bag["errors"] == {}
+    tasks = bag["dags"]["monitoring_chain"]["tasks"]
+    assert {task_id: task["mapped"] for task_id, task in tasks.items() if task["mapped"]} == {
+        "collect.request_logs": [["edge", "c"], ["b"]],
+        "collect.pull": [["gw-1"], ["gw-2"]],
+        "analysis.score_policies": [[0, 3], [1, 3], [2, 3]],
+        "analysis.update_alerts": [[0, 3], [1, 3], [2, 3]],
+    }
+    del tasks["collect.pull"]
+    for task_id, task in tasks.items():
+        collects = task_id.startswith("collect.")
+        assert (task["pool"], task["queue"]) == (
+            ("slow", "edge") if collects else ("fast", "default")
+        )
+        same = (
+            "trigger_rule",
+            "retries",
+            "timeout_s",
+            "outlets",
+            "doc",
+            "retry_delay_s",
+            "backoff",
+        )
+        assert {key: task[key] for key in same} == {
+            key: chain["tasks"][task_id][key] for key in same
+        }
+    assert bag["dags"]["monitoring_replay"]["tasks"]["collect"]["pool"] == "slow"
+    assert bag["dags"]["monitoring_upkeep"]["tasks"]["notify"]["queue"] == "side"
+
+
+@pytest.mark.parametrize("text", ["", "[", "request_logs: 7", "request_logs: {sources: [{}, 3]}"])
+def test_settings_that_are_wrong_are_no_import_error(
+    dags: DagProcess, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "sources.yaml").write_text(text)
+    wrong = {"MONITORING_SOURCES": str(tmp_path / "sources.yaml"), "MONITORING_COLLECT_TASKS": "x"}
+    bag = dags.describe(**wrong, MONITORING_POLICIES=str(tmp_path / "none"))
+    assert bag["errors"] == {}
+    assert "collect.pull" not in bag["dags"]["monitoring_chain"]["tasks"]
 
 
 def test_a_replay_collects_day_by_day_and_analyses_once(bag: dict[str, Any]) -> None:
