@@ -12,6 +12,7 @@ import pytest
 from monitoring.notify import Receiver, load_receivers
 from monitoring.notify.channels import open_channel, register
 from monitoring.notify.connections import receiver_from_connection
+from monitoring.notify.receiver_spec import ReceiverSpec
 
 from userdb.errors import ConfigError
 
@@ -53,6 +54,25 @@ def test_the_password_is_the_signatures_key():
     assert receiver_from_connection("ops", connection(password="k")).secret == "k"
     both = receiver_from_connection("ops", connection({"secret": "s"}, password="k"))
     assert both.secret == "s"
+
+
+def test_the_key_before_it_signs_too_while_receivers_change_over():
+    made = receiver_from_connection("ops", connection({"previous_secret": "o"}, password="k"))
+    assert (made.secret, made.previous_secret) == ("k", "o")
+    env = {
+        "MONITORING_WEBHOOK_URL": "https://h.example",
+        "MONITORING_WEBHOOK_SECRET": "new-key",
+        "MONITORING_WEBHOOK_SECRET_PREVIOUS": "old-key",
+        "NEW": "n",
+        "OLD": "o",
+    }
+    spec = ReceiverSpec(
+        name="ops", url_env="MONITORING_WEBHOOK_URL", secret_env="NEW", previous_secret_env="OLD"
+    )
+    hook = {one.name: one for one in load_receivers(env, specs=[spec]).usable}
+    assert (hook["webhook"].secret, hook["webhook"].previous_secret) == ("new-key", "old-key")
+    assert (hook["ops"].secret, hook["ops"].previous_secret) == ("n", "o")
+    assert hook["webhook"].redact("said: new-key old-key") == "said: *** ***"
 
 
 def test_a_login_is_sent_as_basic_authentication():

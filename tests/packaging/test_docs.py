@@ -142,7 +142,8 @@ def test_the_readme_leads_to_every_page():
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", *(f"docs/{page.name}" for page in sorted(ROOT.glob("docs/*.md")))]
+    "name",
+    ["README.md", *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/**/*.md")))],
 )
 def test_links_within_the_project_lead_somewhere(name):
     page = ROOT / name

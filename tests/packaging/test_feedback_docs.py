@@ -27,7 +27,7 @@ def test_settings_of_feedback_are_all_on_the_page() -> None:
         for name in re.findall(r'"(MONITORING_\w+)"', path.read_text(encoding="utf-8"))
     }
     used -= {"MONITORING_HOME"}
-    assert len(used) == 7
+    assert len(used) == 8
     assert used == set(re.findall(r"MONITORING_\w+", PAGE))
 
 

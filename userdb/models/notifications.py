@@ -28,7 +28,7 @@ class NotificationGroup(Base):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     #: event time up to which the group was last looked at for group_interval
     flushed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: when a message of the group was last put into the outbox
+    #: of no use: versions before this one wrote it
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: the group's route and labels; of a receiver's digests, what its limit holds back
     memo: Mapped[dict[str, Any] | None] = mapped_column(Json)

@@ -1,7 +1,8 @@
 """Matchers: ``severity="critical"``, which labels an alert must have. Pure.
 
 Alertmanager's: ``=`` ``!=`` ``=~`` ``!~``; regular expressions match the whole value; a label that
-an alert lacks is the same as an empty one. The expressions are Python's.
+an alert lacks is the same as an empty one. The expressions are RE2's, as Alertmanager's are: no
+expression takes longer than the value is long, whoever sent it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
+import re2
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _WRITTEN = re.compile(r"\s*([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL | re.ASCII)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
+
+
+_OPTIONS = re2.Options()
+_OPTIONS.log_errors = False  # they are raised
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,10 @@ class Matcher:
         made = cls(name, op, value)
         try:
             _ = made._pattern
-        except re.error as error:
-            raise ValueError(f"{text!r}: {value!r} is no regular expression: {error}") from None
+        except re2.error as error:
+            raise ValueError(
+                f"{text!r}: {value!r} is no regular expression of RE2: {_why(error)}"
+            ) from None
         return made
 
     def matches(self, labels: Mapping[str, str]) -> bool:
@@ -69,8 +77,14 @@ class Matcher:
         return f"{self.name}{self.op}{json.dumps(self.value, ensure_ascii=False)}"
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str] | None:
-        return re.compile(self.value) if self.op in ("=~", "!~") else None
+    def _pattern(self) -> Any:
+        return re2.compile(self.value, _OPTIONS) if self.op in ("=~", "!~") else None
+
+
+def _why(error: Exception) -> str:
+    # RE2's own text comes as bytes
+    given = error.args[0] if error.args else error
+    return given.decode(errors="replace") if isinstance(given, bytes) else str(given)
 
 
 def match_all(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from userdb.errors import InvalidRequestError, UnknownAlertError
 from userdb.models import Silence as Stored
 from userdb.store import Store
 from userdb.times import require_aware
+
+log = logging.getLogger(__name__)
 
 _AUTHOR_LENGTH = 255
 
@@ -157,7 +160,7 @@ def expire_silence(store: Store, silence_id: str, *, author: str, now: datetime)
 def _silence(row: Row[*tuple[Any, ...]]) -> Silence:
     return Silence(
         id=row.id,
-        matchers=tuple(Matcher.parse(text) for text in row.matchers),
+        matchers=tuple(_matcher(row.id, text) for text in row.matchers),
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         author=row.author,
@@ -167,3 +170,12 @@ def _silence(row: Row[*tuple[Any, ...]]) -> Silence:
         expired_at=row.expired_at,
         expired_by=row.expired_by,
     )
+
+
+def _matcher(silence_id: str, text: str) -> Matcher:
+    try:
+        return Matcher.parse(text)
+    except ValueError as error:
+        # an earlier version took Python's expressions; what can't be read must silence nothing
+        log.warning("silence %s silences nothing: %s", silence_id, error)
+        return Matcher("", "=", text)

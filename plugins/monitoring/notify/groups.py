@@ -63,7 +63,6 @@ def store_group(
         .values(
             told=_as_json(state.told),
             flushed_at=state.flushed_at,
-            sent_at=state.sent_at,
             memo=_memo(group),
             updated_at=now,
         )
@@ -152,11 +151,11 @@ def _group(row: Row[*tuple[Any, ...]]) -> Group | None:
 
 def _state(row: Row[*tuple[Any, ...]]) -> GroupState:
     if row.memo is not None:
-        return GroupState(_told(row.told), row.flushed_at, row.sent_at)
+        return GroupState(_told(row.told), row.flushed_at)
     at = format_time(row.updated_at)
     told = _told({mark: {"at": at, **one} for mark, one in row.told.items()})
     fires = any(one.status == "firing" for one in told.values())
-    return GroupState(told, row.updated_at if fires else None, row.sent_at)
+    return GroupState(told, row.updated_at if fires else None)
 
 
 def _told(data: Mapping[str, Any]) -> dict[str, Told]:

@@ -39,9 +39,16 @@ def test_matching_is_alertmanagers(text, matches):
     assert Matcher.parse(text).matches(LABELS) is matches
 
 
+def test_no_expression_runs_for_ever():
+    matcher = Matcher.parse('service=~"(a+)+b"')
+    assert not matcher.matches({"service": "a" * 50_000})
+    assert Matcher.parse('service=~"(a|aa)+"').matches({"service": "a" * 50_000})
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ('service=~"(?=a)"', "no regular expression of RE2: .*invalid perl operator"),
         ("severity", "is not a matcher"),
         ("1a=b", "is not a matcher"),
         ('service=~"("', "no regular expression"),

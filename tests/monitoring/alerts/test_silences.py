@@ -8,9 +8,11 @@ import pytest
 from monitoring.alerts.matchers import Matcher
 from monitoring.alerts.silences import add_silence, expire_silence, read_silences
 from monitoring.alerts.time_intervals import TimeInterval
+from sqlalchemy import update
 
 from tests.notify.episodes import NOW, minutes
 from userdb.errors import InvalidRequestError, UnknownAlertError
+from userdb.models import Silence as Stored
 
 SIM = (Matcher.parse('service="sim"'),)
 LABELS = {"service": "sim"}
@@ -47,6 +49,17 @@ def test_a_recurring_one_is_a_maintenance_window(store):
     for night in (0, 24, 24 * 300):
         assert made.silences(LABELS, NOW + timedelta(hours=10 + night))
         assert not made.silences(LABELS, NOW + timedelta(hours=11 + night))
+
+
+def test_one_that_can_not_be_read_silences_nothing_and_stops_no_other(store, caplog):
+    old, made = add(store), add(store)
+    written = {"matchers": ['service=~"(?=sim)sim"']}  # as a version with Python's expressions did
+    store.write(lambda db: db.execute(update(Stored).where(Stored.id == old.id).values(written)))
+    with store.read() as connection:
+        read = {one.id: one for one in read_silences(connection)}
+    assert not read[old.id].silences(LABELS, NOW)
+    assert read[made.id].silences(LABELS, NOW)
+    assert f"silence {old.id} silences nothing" in caplog.text
 
 
 def test_expiring_ends_it_now_and_once(store):

@@ -27,12 +27,10 @@ class GroupState:
     Attributes:
         told: by fingerprint.
         flushed_at: event time of the last message; None where the group has not begun.
-        sent_at: when that was put into the outbox.
     """
 
     told: Mapping[str, Told] = field(default_factory=dict)
     flushed_at: datetime | None = None
-    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def decide(
             messages = (payloads_of(again),)
     decided = replace(state, told=found.told)
     if messages:
-        decided = replace(decided, flushed_at=reached, sent_at=now)
+        decided = replace(decided, flushed_at=reached)
     if all(one.status == "resolved" for one in decided.told.values()):
         decided = replace(decided, flushed_at=None)
     return Decision(messages, decided)
