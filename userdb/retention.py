@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, select, true, tuple_
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -53,7 +53,7 @@ _PURGED: dict[str, _Purged] = {
     # an event that isn't counted yet is kept, however old
     "monitor_event": _Purged(
         MonitorEvent,
-        lambda before: and_(MonitorEvent.rolled_up.is_(True), MonitorEvent.occurred_at < before),
+        lambda before: and_(MonitorEvent.rolled_up == true(), MonitorEvent.occurred_at < before),
     ),
     "request_minute": _Purged(
         RequestMinute, lambda before: RequestMinute.minute < to_minute(before), "request"

@@ -95,7 +95,9 @@ def read_status(store: Store, *, now: datetime, collectors: Sequence[str]) -> St
         deliveries = {
             row.status: row.number
             for row in connection.execute(
-                select(Delivery.status, func.count().label("number")).group_by(Delivery.status)
+                select(Delivery.status, func.count().label("number"))
+                .where(Delivery.status.in_(("pending", "sending", "dead")))
+                .group_by(Delivery.status)
             )
         }
         return Status(

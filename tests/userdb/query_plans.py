@@ -71,20 +71,23 @@ def scans(store: Store, statements: Statements, big: frozenset[str]) -> list[Sca
             prefix = "EXPLAIN QUERY PLAN" if store.is_sqlite else "EXPLAIN"
             rows = connection.exec_driver_sql(f"{prefix} {statement}", parameters).mappings().all()
             for row in rows:
-                scan = _sqlite(row, statement) if store.is_sqlite else _server(row)
+                scan = _sqlite(row) if store.is_sqlite else _server(row)
+                if store.is_sqlite and _stops_early(statement, rows):
+                    continue
                 if scan is not None and names.get(scan[0], scan[0]) in big:
                     found.append(Scan(names.get(scan[0], scan[0]), scan[1], statement))
     return found
 
 
-def _sqlite(row: Any, statement: str) -> tuple[str, str] | None:
-    match = re.match(r"SCAN (\w+)(.*)", row["detail"])
-    if match is None:
-        return None
-    # in the order of an index, and no further than it takes
-    if "USING" in match[2] and re.search(r"LIMIT \?|LIMIT \d", statement):
-        return None
-    return match[1], row["detail"]
+def _stops_early(statement: str, plan: Any) -> bool:
+    """Whether rows come in the order that is wanted, and no more of them than are wanted."""
+    sorts = any("TEMP B-TREE" in row["detail"] for row in plan)
+    return not sorts and re.search(r"LIMIT (\?|\d)", statement) is not None
+
+
+def _sqlite(row: Any) -> tuple[str, str] | None:
+    match = re.match(r"SCAN (\w+)", row["detail"])
+    return None if match is None else (match[1], row["detail"])
 
 
 def _server(row: Any) -> tuple[str, str] | None:

@@ -91,7 +91,12 @@ class OperatorAction(Base):
     """
 
     __tablename__ = "operator_action"
-    __table_args__ = (Index(None, "policy", "at"), Index(None, "alert_id"), TABLE_OPTIONS)
+    __table_args__ = (
+        Index(None, "policy", "at"),
+        Index(None, "policy", "action", "at"),
+        Index(None, "alert_id"),
+        TABLE_OPTIONS,
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     policy: Mapped[str] = mapped_column(String(128))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Integer, String
+from sqlalchemy import Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from userdb.models.base import TABLE_OPTIONS, Base
@@ -19,7 +19,7 @@ class MinuteChange(Base):
     """
 
     __tablename__ = "minute_change"
-    __table_args__ = (TABLE_OPTIONS,)
+    __table_args__ = (Index(None, "family", "last_minute"), TABLE_OPTIONS)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     family: Mapped[str] = mapped_column(String(16))

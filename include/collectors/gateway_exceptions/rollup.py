@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitoring.window import Window
-from sqlalchemy import Connection, Insert, bindparam, or_, select, update
+from sqlalchemy import Connection, Insert, bindparam, false, or_, select, update
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -60,7 +60,7 @@ def roll_up(connection: Connection, window: Window) -> RolledUp:
     table = MonitorEvent
     rows = connection.execute(
         select(table.id, table.occurred_at, *(getattr(table, name) for name in _LABELS))
-        .where(table.rolled_up.is_(False), table.occurred_at < window.end)
+        .where(table.rolled_up == false(), table.occurred_at < window.end)
         .order_by(table.occurred_at, table.id)
         .limit(BATCH)
         # without the lock, a concurrent collection would count the same events
@@ -138,7 +138,7 @@ def refile_impossible(connection: Connection, now: datetime) -> Refiled:
     rows = connection.execute(
         select(table.id, table.event_id, table.occurred_at, table.created_at, table.detail)
         .where(
-            table.rolled_up.is_(False),
+            table.rolled_up == false(),
             or_(table.occurred_at < EARLIEST, table.occurred_at > latest),
         )
         .limit(BATCH)

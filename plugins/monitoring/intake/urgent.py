@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, false, select
 
 from monitoring import chain
 from monitoring.intake.airflow_runs import (
@@ -215,7 +215,7 @@ class UrgentRuns:
         with store.read() as connection:
             for minute in list(self._pending):
                 waiting = exists().where(
-                    table.rolled_up.is_(False),
+                    table.rolled_up == false(),
                     table.occurred_at >= from_minute(minute),
                     table.occurred_at < from_minute(minute) + MINUTE,
                 )

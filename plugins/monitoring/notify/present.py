@@ -25,6 +25,8 @@ from userdb.times import from_minute
 
 _DEFAULT_PRESENT = timedelta(minutes=15)
 _BATCH = 5000
+#: Compared with it, a time that there is is found by its index; SQLite doesn't use one for NOT NULL.
+_EVER = from_minute(0)
 #: Of more series all of their policies are read.
 _MOST_SERIES = 500
 
@@ -57,7 +59,7 @@ def read_present(
     ]
     ended = _ended(connection, fresh, wanted, now - TOLD_LATE, some)
     flapping = _rows(
-        connection, fresh, wanted, Alert.flapping_at.is_not(None), Alert.calm_at.is_(None), *some
+        connection, fresh, wanted, Alert.flapping_at > _EVER, Alert.calm_at.is_(None), *some
     )
     shown = {row.id: row for row in (*firing, *flapping)}
     standing = _standing(connection, fresh, {one.episode for one in references})

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from userdb.models import Alert, ContainerSample, Series
 
@@ -48,18 +48,15 @@ def container_states(connection: Connection, names: Iterable[str]) -> list[Conta
         )
         if row.labels.get("container") in wanted
     }
-    newest = (
-        select(ContainerSample.series_id, func.max(ContainerSample.minute).label("minute"))
-        .where(ContainerSample.series_id.in_(sorted(series)))
-        .group_by(ContainerSample.series_id)
-        .subquery()
-    )
+    # by the whole primary key: else each day's partition would be looked into
     rows = connection.execute(
-        select(*ContainerSample.__table__.c).join(
-            newest,
-            (ContainerSample.series_id == newest.c.series_id)
-            & (ContainerSample.minute == newest.c.minute),
+        select(*ContainerSample.__table__.c)
+        .join(
+            Series,
+            (ContainerSample.series_id == Series.id)
+            & (ContainerSample.minute == Series.last_minute),
         )
+        .where(Series.id.in_(sorted(series)))
     )
     # a container whose image or service changed has had other series before
     found: dict[tuple[str, str], ContainerState] = {}
