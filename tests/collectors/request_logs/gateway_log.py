@@ -126,4 +126,6 @@ def contents(store: Store) -> dict[str, list[dict[str, Any]]]:
         counts = counts.drop(columns="series_id").sort_values(["minute", "fingerprint", "file_id"])
     if not raw.empty:
         raw = raw.sort_values(["occurred_at", "file_id", "byte_offset"])
+        # None, which equals itself, as NaN doesn't
+        raw = raw.astype(object).where(raw.notna(), None)
     return {"raw": raw.to_dict("records"), "counts": counts.to_dict("records")}
