@@ -169,9 +169,9 @@ class Parser:
     ) -> ParsedFile:
         """Fill ``request`` and ``part`` with the requests in [low_us, high_us).
 
-        Stops after a block that lies past ``stop_us``; with None, after the last. A refused line has no time of its own and
-        counts at that of the line before it (at the top, of the next), so that each is counted in
-        one window alone: those in ``window_us`` are reported.
+        Stops after a block that lies past ``stop_us``; with None, after the last. A refused line
+        has no time of its own and counts at that of the line before it (at the top, of the next),
+        so that each is counted in one window alone: those in ``window_us`` are reported.
         """
         self._empty_tables()
         parsed = ParsedFile()
