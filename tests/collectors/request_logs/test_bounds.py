@@ -85,7 +85,7 @@ def test_a_short_window_reads_little_of_a_plain_file(
 def test_memory_does_not_grow_with_a_packed_file(tmp_path: Path) -> None:
     """All of it must be read to find the last five minutes."""
     peaks = []
-    for megabytes in (60, 150):
+    for megabytes in (60, 240):
         path = tmp_path / f"{megabytes}.log.gz"
         line = log.Line(0, path="/" + "x" * 2000).json()
         with gzip.open(path, "wb", compresslevel=1) as file:
@@ -100,5 +100,5 @@ def test_memory_does_not_grow_with_a_packed_file(tmp_path: Path) -> None:
         )
         assert told["rows"] == 5
         peaks.append(used.peak_mib)
-    # 90 MB more, and both are many blocks; what varies is the allocator's
-    assert peaks[1] < peaks[0] + 50
+    # 180 MB more, and both are many blocks; what varies is the allocator's
+    assert peaks[1] < peaks[0] + 100
