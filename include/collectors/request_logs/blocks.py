@@ -170,13 +170,15 @@ def _probe(
 def _next_line(stream: BinaryIO, offset: int, stop: int) -> int:
     """The offset after the first newline from ``offset`` on; ``stop`` where there is none."""
     stream.seek(offset)
+    size = 4 << 10
     while offset < stop:
         # not readline: where a log was truncated under its writer, a "line" may be a hole of GiBs
-        data = stream.read(min(_PROBE, stop - offset))
+        data = stream.read(min(size, stop - offset))
         if not data:
             break
         end = data.find(b"\n") + 1
         if end:
             return offset + end
         offset += len(data)
+        size = min(2 * size, _PROBE)
     return stop

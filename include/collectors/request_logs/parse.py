@@ -29,8 +29,8 @@ from include.collectors.request_logs.statements import (
 )
 from userdb.ledger import MAX_SAMPLES, Rejected
 
-#: More spills to disk.
-_MEMORY = "1GB"
+#: Of what is parsed; more spills to disk, packed, so a file of any size may be parsed whole.
+_MEMORY = "256MB"
 #: Columns of a normalised request, as ``Parser.requests`` gives them, over the table ``parsed``.
 COLUMNS = {
     "time": "make_timestamptz(at_us)",
