@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,9 @@ from userdb.models import Base
 from userdb.store import Store, open_store
 
 # how long an example takes says more of what else the machine does than of the code
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.register_profile("by_day", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("by_night", deadline=None, max_examples=500)
+hypothesis.settings.load_profile(os.environ.get("TESTS_PROFILE", "by_day"))
 
 #: Whatever would lead a test to the user's databases.
 _USERS_OWN = ("USERDB_URL", "AIRFLOW_CONN_USERDB", "MONITORING_URL", "MONITORING_API_KEY")
