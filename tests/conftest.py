@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -18,8 +20,9 @@ from userdb.models import Base
 from userdb.store import Store, open_store
 
 # how long an example takes says more of what else the machine does than of the code
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.register_profile("by_day", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("by_night", deadline=None, max_examples=500)
+hypothesis.settings.load_profile(os.environ.get("TESTS_PROFILE", "by_day"))
 
 #: Whatever would lead a test to the user's databases.
 _USERS_OWN = ("USERDB_URL", "AIRFLOW_CONN_USERDB", "MONITORING_URL", "MONITORING_API_KEY")
@@ -121,14 +124,17 @@ def _empty(store: Store) -> None:
 # --- which tests can't run here is decided in tests/requirements.py, and nowhere else ----------
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> Generator[None]:
-    """Hand the collected tests to ``tests.sharing`` and to ``tests.requirements``."""
-    sharing.share(items)  # before pytest-xdist looks
-    yield
-    requirements.select(config, items)  # after -m and -k: what was not asked for is not missing
+@pytest.hookimpl(trylast=True)  # after -m and -k: what was not asked for is not missing
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Hand the collected tests to ``tests.requirements``."""
+    requirements.select(config, items)
+    sharing.longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> sharing.Sharing | None:
+    """Where processes share the tests by file, share them as ``tests.sharing`` says."""
+    return sharing.Sharing(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

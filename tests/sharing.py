@@ -1,16 +1,28 @@
-"""How processes share the tests with ``--dist loadgroup``: by file, but end-to-end tests as one.
+"""How processes share the tests: file by file, but all end-to-end tests stay together.
 
-They share an Airflow, which is started once; beside it another process works through the rest.
+They share an Airflow, which takes long to start; beside it another process works through the rest.
 """
 
 from __future__ import annotations
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
+
+END_TO_END = "tests/e2e/"
 
 
-def share(items: list[pytest.Item]) -> None:
-    """Say of each test which others it has to run with, and put the longest of these first."""
-    for item in items:
-        together = "e2e" if item.get_closest_marker("e2e") else item.location[0]
-        item.add_marker(pytest.mark.xdist_group(together))
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+class Sharing(LoadFileScheduling):
+    """What ``--dist loadfile`` does with these tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return shared_by(nodeid)
+
+
+def shared_by(nodeid: str) -> str:
+    """What a test shares its process with."""
+    return END_TO_END if nodeid.startswith(END_TO_END) else nodeid.partition("::")[0]
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Put the end-to-end tests first, in place: the rest fits beside them."""
+    items.sort(key=lambda item: not item.nodeid.startswith(END_TO_END))

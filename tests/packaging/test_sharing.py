@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from tests.sharing import shared_by
 
-def test_end_to_end_tests_stay_together_and_others_with_their_file(
-    request: pytest.FixtureRequest,
-) -> None:
-    for item in request.session.items:
-        marker = item.get_closest_marker("xdist_group")
-        assert marker is not None
-        is_e2e = item.get_closest_marker("e2e") is not None
-        assert marker.args == ("e2e" if is_e2e else item.location[0],)
+
+@pytest.mark.parametrize(
+    ("nodeid", "scope"),
+    [
+        ("tests/e2e/test_chain.py::test_a[x::y]", "tests/e2e/"),
+        ("tests/e2e/test_plugin.py::test_b", "tests/e2e/"),
+        ("tests/userdb/test_url.py::test_c[a@b]", "tests/userdb/test_url.py"),
+    ],
+)
+def test_end_to_end_tests_stay_together_and_others_with_their_file(nodeid: str, scope: str) -> None:
+    assert shared_by(nodeid) == scope
