@@ -50,7 +50,7 @@ class MariaDbServer:
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a statement, run as the server's root."""
-        with self._root() as connection, connection.cursor() as cursor:
+        with self.root() as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
 
