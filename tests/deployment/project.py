@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -32,8 +33,18 @@ class Project:
         Raises:
             RuntimeError: it failed, where ``check`` is true.
         """
+        return self.shell(
+            shlex.join(["docker-compose", *arguments]), check=check, timeout_s=timeout_s
+        )
+
+    def shell(self, line: str, *, check: bool = True, timeout_s: float = 600) -> str:
+        """Run a line in the project's folder, as who administers it would.
+
+        Raises:
+            RuntimeError: it failed, where ``check`` is true.
+        """
         done = subprocess.run(
-            ["docker-compose", "--project-name", NAME, "--no-ansi", *arguments],
+            ["sh", "-c", line],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -44,11 +55,12 @@ class Project:
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.folder),
                 "DOCKER_HOST": self.engine.url,
+                "COMPOSE_PROJECT_NAME": NAME,
                 "COMPOSE_HTTP_TIMEOUT": "300",
             },
         )
         if check and done.returncode:
-            raise RuntimeError(f"docker-compose {' '.join(arguments)}: {done.stdout[-6000:]}")
+            raise RuntimeError(f"{line}: {done.stdout[-6000:]}")
         return done.stdout
 
     def run_in(self, service: str, *command: str) -> str:
