@@ -11,6 +11,7 @@ BENCHMARKS = (
     "replay",
     "backfill",
     "chain_overhead",
+    "workers",
     "deliveries",
     "containers",
     "live_window",

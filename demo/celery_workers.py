@@ -45,13 +45,11 @@ def worker_command(name: str, tasks: int) -> tuple[str, ...]:
     )
 
 
-def is_ready(name: str, log: Path) -> bool:
-    """Whether a worker has said that it takes tasks."""
+def is_ready(name: str, log: Path, after: int = 0) -> bool:
+    """Whether a worker has said that it takes tasks, in its log's bytes from ``after`` on."""
     try:
-        return any(
-            f"{name}@" in line and " ready." in line
-            for line in log.read_text(errors="replace").splitlines()
-        )
+        lines = log.read_bytes()[after:].decode(errors="replace").splitlines()
+        return any(f"{name}@" in line and " ready." in line for line in lines)
     except FileNotFoundError:
         return False
 

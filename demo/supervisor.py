@@ -192,9 +192,20 @@ class AirflowServer:
         """End a Celery worker and all that it started at once, as a machine's crash does."""
         kill_tree(self._components.pop(name))
 
-    def start_worker(self, name: str) -> None:
-        """Start a Celery worker again that was killed; it takes tasks some seconds later."""
+    def start_worker(self, name: str, timeout: float = 180) -> None:
+        """Start a Celery worker again that was killed, and return when it takes tasks.
+
+        Raises:
+            AirflowStartError: it ended, or took no tasks in time.
+        """
+        log, deadline = self._log(name), time.monotonic() + timeout
+        written = log.stat().st_size
         self._spawn(name, self._wanted[name])
+        while not is_ready(name, log, written):
+            self.check()
+            if time.monotonic() > deadline:
+                raise self._failed(name, "was not ready in time")
+            time.sleep(0.25)
 
     # --- starting ------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,18 @@ def _number(variable: str, default: int) -> int:
 
 def _settings() -> Mapping[str, Any]:
     try:
-        with _path("MONITORING_SOURCES", "sources.yaml").open(encoding="utf-8") as file:
-            found = yaml.safe_load(file)
+        path = _path("MONITORING_SOURCES", "sources.yaml")
+        found = _read(path, path.stat().st_mtime_ns)
     except Exception:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, _modified: int) -> Any:
+    """The file's document; a DAG file asks for several collectors' sources."""
+    with path.open(encoding="utf-8") as file:
+        return yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _policies() -> int:

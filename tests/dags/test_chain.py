@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -181,4 +182,31 @@ def test_a_longer_backfill_is_one_run_too(
     }
     run = run_chain(window)
     assert run.state == "success"
+    assert history(mariadb_store) == incident.expected()
+
+
+def test_collectors_and_policies_in_many_tasks_give_the_same_and_one_failure_stops_no_other(
+    run_chain: RunChain, incident: Incident, mariadb_store: Store
+) -> None:
+    path = incident.folder / "sources.yaml"
+    settings = json.loads(path.read_text())
+    (gateway,) = settings["request_logs"]["sources"]
+    gone = {**gateway, "name": "gone", "paths": [f"{incident.folder}/gone.log"]}
+    settings["request_logs"]["sources"] = [gone, gateway]
+    path.write_text(json.dumps(settings))
+    mapped = {"MONITORING_POLICIES_PER_TASK": "1"}
+    more = "policies: [{name: other, signal: requests.count, condition: '< 0'}]"
+    (incident.folder / "policies" / "more.yaml").write_text(more)
+    run = run_chain(incident.window(0, 60), **mapped)
+    assert run.state == "failed"
+    assert states(run, "collect.request_logs[1]", *(f"{ANALYSIS[0]}[{n}]" for n in (0, 1))) == {
+        "success"
+    }
+    assert "gone" in run.xcoms["collect.request_logs[0]/failure"]
+    assert run.tasks["watcher"] == "failed"
+    assert history(mariadb_store) == []
+    Path(gone["paths"][0]).write_text(incident.log.read_text().replace('" 504 ', '" 200 '))
+    run = run_chain(incident.window(0, 60), **mapped)
+    assert run.state == "success"
+    assert states(run, *(f"{task}[{n}]" for task in ANALYSIS[:2] for n in (0, 1))) == {"success"}
     assert history(mariadb_store) == incident.expected()

@@ -244,3 +244,26 @@ def test_the_command_for_cron_fails_while_something_is_wrong(
         remove_policy(sqlite_store)
         assert run()[0] == 0
     assert [one.payload["status"] for one in hook.received] == ["firing", "resolved"]
+
+
+def test_parts_of_an_attempt_are_complete_when_each_source_was_collected(store: Store) -> None:
+    def part(source: str, status: str, *awaited: str) -> None:
+        report = CollectionReport(
+            collector="request_logs",
+            start=NOW - minutes(5),
+            end=NOW,
+            sources=(SourceReport(source, status),),
+            started_at=NOW,
+            duration_s=0.1,
+            attempt="shared",
+        )
+        store.write(
+            lambda connection: record(connection, report, "request", "run", awaited=awaited)
+        )
+
+    collected(store, NOW - minutes(21), "ok")
+    part("a", "ok", "b")
+    part("b", "failed", "a")
+    assert "is overdue" in problems(store)["collector request_logs"]
+    part("b", "ok", "a")
+    assert problems(store) == {}

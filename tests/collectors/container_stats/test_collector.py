@@ -25,7 +25,7 @@ from include.collectors.container_stats.runtime import (
 )
 from include.collectors.container_stats.settings import ContainerStatsSettings, EngineHost
 from userdb.errors import CollectionError
-from userdb.ledger import CollectionReport, Rejected, covered_minutes
+from userdb.ledger import CollectionReport, Part, Rejected, covered_minutes
 from userdb.models import Collection, ContainerSample, Dirty, PolicyState, Series
 from userdb.store import Store
 
@@ -414,3 +414,27 @@ def test_windows_collected_in_another_order_count_each_restart_once(store: Store
 
 def _after(window: Window) -> Window:
     return Window(window.end, window.end + MINUTE)
+
+
+def test_hosts_that_are_asked_apart_cover_together_and_none_before(store: Store) -> None:
+    runtimes = {"one": Told([_container("a")]), "two": Told([_container("b")])}
+    collector = _collector(**runtimes)
+    for number, name in enumerate(runtimes):
+        assert _covered(store, WINDOW) == [False] * 5
+        part = Part.of("run", collector.sources, [name])
+        report = collector.collect(WINDOW, store, now=NOW, part=part)
+        assert [(one.source, one.status) for one in report.sources] == [(name, "ok")]
+        assert sum(runtime.asked for runtime in runtimes.values()) == number + 1
+    assert _covered(store, WINDOW) == [True] * 5
+    assert len(_rows(store)) == 2
+
+
+def test_what_no_sample_stands_for_is_covered_by_no_part_alone(sqlite_store: Store) -> None:
+    collector = _collector(one=Told([_container("a")]), two=Told())
+    long = Window(WINDOW.start - CADENCE, WINDOW.end)
+    earlier = Window(long.start, WINDOW.start)
+    known = Part.of("before", ["one"], ["one"])
+    collector.collect(earlier, sqlite_store, now=NOW - CADENCE, part=known)
+    part = Part.of("run", collector.sources, ["one"])
+    collector.collect(long, sqlite_store, now=NOW, part=part)
+    assert _covered(sqlite_store, WINDOW) == [False] * 5

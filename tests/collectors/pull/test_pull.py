@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from monitoring.window import Window
 from sqlalchemy import delete, insert, select
 
-from include.collectors.pull.settings import PullNode
+from include.collectors.pull.collector import Pull
+from include.collectors.pull.settings import PullNode, PullSettings
 from tests.collectors.pull.facts import (
     FIRST,
     STOP,
+    WINDOW,
     add_events,
     add_minute,
     add_sample,
@@ -28,6 +31,7 @@ from tests.collectors.pull.facts import (
     statuses,
 )
 from tests.servers.node import run_node
+from userdb.ledger import Part
 from userdb.models import Collection, Dirty, MonitorEvent, PolicyState, PullCursor
 from userdb.retention import purge
 from userdb.store import Store, open_store
@@ -262,3 +266,20 @@ def test_kinds_that_are_not_asked_for_are_left_out(
     assert (events(store), requests(store)) == ({}, {("gw-1/edge", 0): 5})
     with store.read() as connection:
         assert connection.scalars(select(PullCursor.kind)).all() == ["requests"]
+
+
+def test_nodes_that_are_pulled_apart_cover_together_and_none_before(
+    store: Store, nodes: tuple[PullNode, PullNode], node_stores: tuple[Store, Store]
+) -> None:
+    for node in node_stores:
+        cover_all(node)
+    apart = (nodes[0], nodes[1].model_copy(update={"kinds": ["requests", "events"]}))
+    collector = Pull(PullSettings(nodes=list(apart)))
+    for node in apart:
+        assert covers(store, "request") == covers(store, "event") == []
+        part = Part.of("run", collector.sources, [node.name])
+        report = collector.collect(WINDOW, store, now=datetime.now(UTC), part=part)
+        assert {one.source.partition("/")[0] for one in report.sources} == {node.name}
+        # the second is not asked for containers, so nothing of it is waited for
+        assert covers(store, "container") == [0, 1, 2, 3, 4]
+    assert covers(store, "request") == covers(store, "event") == [0, 1, 2, 3, 4]
