@@ -213,13 +213,14 @@ def test_a_backup_of_a_server_that_is_made_while_others_write_is_whole(
     check_restored(shell, url, mariadb_server.url("userdb_restored"), before)
 
 
+@pytest.mark.nightly
 def test_the_commands_of_configure_run(sqlite_shell: Shell) -> None:
     (block,) = blocks("configure")
     del sqlite_shell.environment["MONITORING_POLICIES"]  # the shipped ones have tests
     assert "policies are valid, 0 errors" in sqlite_shell(block)
 
 
-@pytest.mark.parametrize("revision", ["0001", "0004"])
+@pytest.mark.parametrize("revision", ["0001", pytest.param("0004", marks=pytest.mark.nightly)])
 def test_the_commands_of_upgrade_migrate_from_an_earlier_schema(
     tmp_path: Path, revision: str
 ) -> None:
@@ -304,6 +305,7 @@ def test_the_other_commands_of_secrets_run(sqlite_shell: Shell) -> None:
     assert airflow == "airflow rotate-fernet-key\n"
 
 
+@pytest.mark.nightly
 @pytest.mark.curl
 def test_a_node_is_added_as_the_page_says(sqlite_shell: Shell, incident: Incident) -> None:
     shell = sqlite_shell
@@ -322,6 +324,7 @@ def test_a_node_is_added_as_the_page_says(sqlite_shell: Shell, incident: Inciden
     assert "push.request" in shell(afterwards)
 
 
+@pytest.mark.nightly
 def test_a_chain_that_is_late_catches_up_as_the_page_says(
     sqlite_shell: Shell, incident: Incident
 ) -> None:
@@ -369,6 +372,7 @@ def test_the_commands_of_logs_print_a_line_for_each_step(
     assert json.loads(example).keys() == line.keys()
 
 
+@pytest.mark.nightly
 def test_a_node_without_airflow_is_installed_as_the_page_says(
     sqlite_shell: Shell, incident: Incident
 ) -> None:
