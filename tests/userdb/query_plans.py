@@ -60,7 +60,8 @@ class Scan:
     parameters: Any
 
     def __str__(self) -> str:
-        return f"{self.table}: {self.how}\n    {' '.join(self.statement.split())}\n    {self.parameters}"
+        asked = " ".join(self.statement.split())
+        return f"{self.table}: {self.how}\n    {asked}\n    {self.parameters}"
 
 
 def scans(store: Store, statements: Statements, big: frozenset[str]) -> list[Scan]:

@@ -55,13 +55,23 @@ def test_a_server_is_known_by_its_authority(
     for asked, said in (
         (f"{url}?ssl_ca={make_pki(tmp_path)}/ca.pem", "(?i)certificate"),
         (f"{url}?ssl_ca={tmp_path}/nowhere.pem", "(?i)no such file|SSL"),
-        (url, "Access denied"),  # in the clear
     ):
         refused = open_store(asked)
         with pytest.raises(UserdbUnavailable, match=said) as caught:
             refused.write(lambda _: None)
         assert PASSWORD not in str(caught.value)
         refused.close()
+
+
+def test_who_does_not_ask_for_tls_is_refused_where_the_server_wants_it(
+    server: MariaDbServer,
+) -> None:
+    """By mysqlclient. PyMySQL takes TLS where it is offered, whoever the server may be."""
+    plain = open_store(server.url("userdb", "mysql+mysqldb"))
+    with pytest.raises(UserdbUnavailable, match="Access denied") as caught:
+        plain.write(lambda _: None)
+    assert PASSWORD not in str(caught.value)
+    plain.close()
 
 
 def test_airflows_connection_brings_the_authority_in_its_extra(
