@@ -8,6 +8,7 @@ import sys
 BENCHMARKS = (
     "range_read",
     "analysis",
+    "history_cost",
     "replay",
     "backfill",
     "chain_overhead",

@@ -20,6 +20,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from userdb.errors import UserdbUnavailable
@@ -33,6 +34,13 @@ _PATIENCE_S = 100.0
 #: Lock wait time-out, deadlock, server shutting down, killed, gone, lost, idle for too long.
 _RETRYABLE_CODES = frozenset({1205, 1213, 1053, 1927, 2006, 2013, 4031})
 _READ_OPTION = "userdb_read"
+#: Connections of a process that stay open, and all that it may have: one for each of the 40 threads
+#: that answer HTTP requests. A task needs two.
+_KEPT = 5
+_MOST = 40
+_POOL_PATIENCE_S = 30
+#: Older ones are replaced: firewalls between forget connections that are quiet for an hour.
+_RECYCLE_S = 1800
 #: The same on every server. Above all strict: else text that is too long is cut in silence.
 _SQL_MODE = (
     "STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
@@ -72,7 +80,10 @@ def create_userdb_engine(url: URL) -> Engine:
             url,
             isolation_level="READ COMMITTED",
             pool_pre_ping=True,
-            pool_recycle=1800,
+            pool_recycle=_RECYCLE_S,
+            pool_size=_KEPT,
+            max_overflow=_MOST - _KEPT,
+            pool_timeout=_POOL_PATIENCE_S,
             connect_args={
                 "connect_timeout": 10,
                 "local_infile": 1,
@@ -188,6 +199,17 @@ class Store:
                 advice = "Make the file readable and writable, or point USERDB_URL elsewhere."
             raise UserdbUnavailable(
                 f"userdb at {self.url} can't be reached: {_reason(error)}. {advice}"
+            ) from error
+        except PoolTimeout as error:
+            raise UserdbUnavailable(
+                f"userdb at {self.url} can't be reached: this process has {_MOST} connections, "
+                f"and none came free for {_POOL_PATIENCE_S} seconds. Try again when it does less."
+            ) from error
+        except OSError as error:
+            # of the driver itself, which leaves out which file it was
+            raise UserdbUnavailable(
+                f"userdb at {self.url} can't be reached: {error}. "
+                "See to the files that ssl_ca, ssl_cert and ssl_key name."
             ) from error
         except RuntimeError as error:
             # PyMySQL without cryptography, where the server wants a password over plain TCP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,33 @@ from sqlalchemy import func, insert, select
 
 from tests.dags.conftest import DagProcess, RunResult
 from tests.monitoring.test_history import write_policies
+from tests.servers.mariadb import MariaDbServer
+from userdb.migrate import upgrade
 from userdb.models import EventMinute
 from userdb.partitions import read_partitions, start_of_day
 from userdb.retention import read_floors
-from userdb.store import Store
+from userdb.store import Store, open_store
 from userdb.times import to_minute
 
 pytestmark = [pytest.mark.airflow, pytest.mark.mariadb]
 
 
 @pytest.fixture
-def old(mariadb_store: Store, tmp_path: Path) -> Store:
-    """Counts of each of the last ten days, and a policy that looks back 48 hours and some."""
+def old(mariadb_server: MariaDbServer, tmp_path: Path) -> Iterator[Store]:
+    """Counts of each of the last ten days, and a policy that looks back 48 hours and some.
+
+    In a database of its own: other tests count on tables without days.
+    """
+    store = open_store(mariadb_server.create_database("userdb_retention"))
+    upgrade(store)
     now = datetime.now(UTC)
     minutes = [to_minute(now - timedelta(days=days, hours=1)) for days in range(10)]
     rows = [{"minute": minute, "series_id": 1, "events": 1} for minute in minutes]
-    mariadb_store.write(lambda connection: connection.execute(insert(EventMinute), rows))
+    store.write(lambda connection: connection.execute(insert(EventMinute), rows))
     loaded = write_policies(tmp_path / "p", POLICY)
-    register_versions(mariadb_store, loaded, now=now, edits=True)
-    return mariadb_store
+    register_versions(store, loaded, now=now, edits=True)
+    yield store
+    store.close()
 
 
 POLICY = """

@@ -138,7 +138,7 @@ def fill(store: Store, end: datetime) -> None:
             "series_id": series,
             "superseded_at": none,
             "from_state": lambda *_: "pending",
-            "to_state": lambda *_: "firing",
+            "to_state": state,
         },
         OperatorAction: {
             "alert_id": mark,
@@ -166,7 +166,7 @@ def fill(store: Store, end: datetime) -> None:
         PolicyScore: {
             "policy": policy,
             "series_id": series,
-            "evaluation_class": lambda *_: "breach",
+            "evaluation_class": lambda *_: "between",
         },
         EventMinute: {"series_id": series},
         MinuteChange: {"family": lambda *_: "request", "token": lambda number, _: f"{number:016x}"},

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ class MariaDbServer:
     port: int
     folder: Path
     pid: int
+    #: ends it by SIGKILL and starts it again, on the same port; returns when it answers
+    restart: Callable[[], None]
 
     def url(self, database: str, driver: str = "mysql") -> str:
         """The URL of a database, with the password in it."""
@@ -101,51 +103,58 @@ def run_mariadb(*options: str) -> Iterator[MariaDbServer]:
             stderr=log,
         )
         port = _free_port()
-        process = subprocess.Popen(
-            [
-                daemon,
-                "--no-defaults",
-                user,
-                f"--datadir={folder / 'data'}",
-                f"--socket={folder / 's'}",
-                f"--pid-file={folder / 'pid'}",
-                f"--port={port}",
-                "--bind-address=127.0.0.1",
-                "--skip-name-resolve",
-                "--local-infile=1",
-                "--performance-schema=OFF",
-                # as Debian and Ubuntu ship it, so that tests see what they would
-                "--character-set-server=utf8mb4",
-                "--max-allowed-packet=64M",
-                # nothing here must outlive the machine's power
-                "--innodb-flush-log-at-trx-commit=0",
-                "--innodb-doublewrite=0",
-                "--innodb-flush-method=nosync",
-                "--skip-log-bin",
-                "--innodb-buffer-pool-size=128M",
-                "--innodb-log-file-size=64M",
-                "--innodb-lock-wait-timeout=10",
-                *options,
-            ],
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
+        command = [
+            daemon,
+            "--no-defaults",
+            user,
+            f"--datadir={folder / 'data'}",
+            f"--socket={folder / 's'}",
+            f"--pid-file={folder / 'pid'}",
+            f"--port={port}",
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--local-infile=1",
+            "--performance-schema=OFF",
+            # as Debian and Ubuntu ship it, so that tests see what they would
+            "--character-set-server=utf8mb4",
+            "--max-allowed-packet=64M",
+            # nothing here must outlive the machine's power
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-doublewrite=0",
+            "--innodb-flush-method=nosync",
+            "--skip-log-bin",
+            "--innodb-buffer-pool-size=128M",
+            "--innodb-log-file-size=64M",
+            "--innodb-lock-wait-timeout=10",
+            *options,
+        ]
+
+        def launch() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+        processes = [launch()]
+
+        def restart() -> None:
+            processes[-1].kill()
+            processes[-1].wait()
+            processes.append(launch())
+            _wait(server, processes[-1])
+
+        server = MariaDbServer(port, folder, processes[0].pid, restart)
         try:
-            server = MariaDbServer(port, folder, process.pid)
-            _wait(server, process)
+            _wait(server, processes[0])
             server.execute(
                 f"CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
                 f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1'",
             )
             yield server
         finally:
-            process.terminate()
+            processes[-1].terminate()
             try:
-                process.wait(30)
+                processes[-1].wait(30)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                processes[-1].kill()
+                processes[-1].wait()
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -57,9 +57,11 @@ class Scan:
     table: str
     how: str
     statement: str
+    parameters: Any
 
     def __str__(self) -> str:
-        return f"{self.table}: {self.how}\n    {' '.join(self.statement.split())}"
+        asked = " ".join(self.statement.split())
+        return f"{self.table}: {self.how}\n    {asked}\n    {self.parameters}"
 
 
 def scans(store: Store, statements: Statements, big: frozenset[str]) -> list[Scan]:
@@ -75,7 +77,7 @@ def scans(store: Store, statements: Statements, big: frozenset[str]) -> list[Sca
                 if store.is_sqlite and _stops_early(statement, rows):
                     continue
                 if scan is not None and names.get(scan[0], scan[0]) in big:
-                    found.append(Scan(names.get(scan[0], scan[0]), scan[1], statement))
+                    found.append(Scan(names.get(scan[0], scan[0]), scan[1], statement, parameters))
     return found
 
 

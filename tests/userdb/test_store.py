@@ -206,14 +206,69 @@ def test_what_is_said_when_the_server_is_down() -> None:
 
 
 @pytest.mark.mariadb
-def test_a_server_that_comes_back_is_used_again() -> None:
-    with run_mariadb() as server:
+def test_a_server_that_was_killed_and_comes_back_is_used_again() -> None:
+    """Between two operations, and in the middle of one."""
+    # what was committed must outlive the kill
+    with run_mariadb("--innodb-flush-log-at-trx-commit=1") as server:
         store = open_store(server.create_database("userdb"))
-        with store.read() as connection:
-            assert connection.scalar(text("SELECT 1")) == 1
+        store.write(EventMinute.__table__.create)
+        _add(store, (1, 1, 1))
+        server.restart()
+        _add(store, (2, 1, 1))
+        server.restart()
+        assert _events(store) == {1: 1, 2: 1}
+        runs: list[int] = []
+
+        def work(connection: Connection) -> None:
+            runs.append(1)
+            for minute in (3, 4):
+                connection.execute(
+                    insert(EventMinute), [{"minute": minute, "series_id": 1, "events": 1}]
+                )
+                if len(runs) == 1:
+                    server.restart()
+
+        store.write(work)
+        assert runs == [1, 1]
+        assert _events(store) == {1: 1, 2: 1, 3: 1, 4: 1}
     with pytest.raises(UserdbUnavailable, match="Start the server"):
         store.write(lambda _: None)
     store.close()
+
+
+@pytest.mark.mariadb
+def test_a_lock_that_is_waited_for_too_long_is_tried_again(mariadb_store: Store) -> None:
+    _add(mariadb_store, (1, 1, 0))
+    other = open_store(mariadb_store.url.url.render_as_string(hide_password=False))
+    runs: list[int] = []
+    change = update(EventMinute).values(events=EventMinute.events + 1)
+    with other.engine.connect() as holder:
+        holder.execute(change)
+
+        def work(connection: Connection) -> None:
+            runs.append(1)
+            if len(runs) == 2:
+                holder.rollback()
+            connection.execute(text("SET SESSION innodb_lock_wait_timeout = 1"))
+            connection.execute(change)
+
+        mariadb_store.write(work)
+    assert runs == [1, 1]
+    assert _events(mariadb_store) == {1: 1}
+    other.close()
+
+
+@pytest.mark.mariadb
+def test_a_process_that_needs_too_many_connections_is_told(
+    mariadb_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("_KEPT", 1), ("_MOST", 2), ("_POOL_PATIENCE_S", 0.1)):
+        monkeypatch.setattr(f"userdb.store.{name}", value)
+    few = open_store(mariadb_store.url.url.render_as_string(hide_password=False))
+    with few.read(), few.read(), pytest.raises(UserdbUnavailable, match="has 2 connections"):
+        few.write(lambda _: None)
+    few.write(lambda _: None)
+    few.close()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from userdb.times import from_minute
 
 _DEFAULT_PRESENT = timedelta(minutes=15)
 _BATCH = 5000
-#: Compared with it, a time that there is is found by its index; SQLite uses none for NOT NULL.
+#: Before all times: SQLite finds what is later by an index, and what is not null by none.
 _EVER = from_minute(0)
 #: Of more series all of their policies are read.
 _MOST_SERIES = 500
