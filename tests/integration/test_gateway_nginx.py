@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 
 from include.collectors.config import Settings
 from include.collectors.run import run_collector
+from tests.integration.gateway_requests import collect_log
 from tests.monitoring.routes.tables import ASKED, HEADERS, HOSTS, METHODS, PATHS, REGEXES
 from tests.servers.nginx import Nginx, nginx_folder, started_nginx
 from tests.servers.upstream import free_port
@@ -310,3 +311,26 @@ def test_nginx_sends_every_request_to_the_winner_of_the_table(
     assert len(set(logged)) > 15
     for (request, name), found in zip(expected, logged, strict=True):
         assert found == name, request
+    _looked_up_without_names(sqlite_store, gateway, table, [request for request, _ in expected])
+
+
+def _looked_up_without_names(
+    store: Store, gateway: Gateway, table: list[RouteSpec], asked: list[RequestLine]
+) -> None:
+    """From a log that names neither route nor service, the look-up tells the same requests' routes,
+    but for those that ask for headers, and each request's instance."""
+    path = gateway.nginx.folder / "unnamed.log"
+    lines = gateway.log(len(asked))
+    unnamed = [
+        {name: value for name, value in line.items() if name not in ("route", "service")}
+        for line in lines
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in unnamed))
+    report, rows = collect_log(store, path, "nginx_json", route={"template": False})
+    assert (report.rows, report.rejected) == (len(asked), 0)
+    told = [route for route in table if not route.headers]
+    won = [winner(told, request) for request in asked]
+    assert [row.route for row in rows] == [None if one is None else one.name for one in won]
+    served = [line["status"] == "200" for line in lines]
+    assert [row.instance for row in rows] == ["sim-1" if yes else None for yes in served]
+    assert {row.service for row in rows} == {"sim", None}

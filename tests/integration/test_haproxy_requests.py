@@ -10,7 +10,10 @@ import pytest
 
 from tests.integration.gateway_requests import (
     Request,
+    as_sent,
     collect_log,
+    outcomes_of,
+    outcomes_of_minutes,
     send_requests,
     wait_for_lines,
 )
@@ -40,7 +43,10 @@ def test_every_request_is_a_row(
         sqlite_store, haproxy.folder / "http.log", "haproxy_http", timezone=TIMEZONE
     )
     assert (report.rows, report.rejected) == (sum(sent.values()), 0)
-    assert Counter((row.path, row.status) for row in rows) == sent
+    assert as_sent(rows) == sent
+    outcomes = Counter(row.outcome for row in rows)
+    assert outcomes_of_minutes(sqlite_store, "http.log") == outcomes
+    assert outcomes == outcomes_of(sent)
     by_path = {row.path: row for row in rows}
     timed_out = by_path["/slow/200"]
     assert (timed_out.outcome, timed_out.outcome_reason) == ("timeout", "termination_state=sH--")

@@ -31,6 +31,8 @@ class _Upstream(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    do_POST = do_PUT = do_DELETE = do_GET
+
     def handle(self) -> None:
         try:
             super().handle()
@@ -63,9 +65,13 @@ class Gateway:
 
     def get(self, path: str, **headers: str) -> int:
         """The status of a request."""
+        return self.ask("GET", path, **headers)
+
+    def ask(self, method: str, path: str, **headers: str) -> int:
+        """The status of a request, without a body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request("GET", path, headers=headers)
+            connection.request(method, path, headers=headers)
             response = connection.getresponse()
             response.read()
             return response.status

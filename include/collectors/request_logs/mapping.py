@@ -11,8 +11,28 @@ from userdb.errors import ConfigError
 
 #: The host that was asked for, in lower case and without port.
 HOST = "regexp_replace(lower(host), ':\\d+$', '')"
-#: Numbers, UUIDs and hexadecimal digits from 16 on.
-_ID = "/(?:\\d+|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{16,})(/|$)"
+#: Segments of a path that are ids: numbers, dates and times, IPv4 addresses, UUIDs, ULIDs,
+#: hexadecimal digits from 16 on, mail addresses, JSON web tokens.
+_IDS = "|".join(
+    (
+        "\\d+",
+        "\\d{4}-\\d{2}(?:-\\d{2}(?:[T_][0-9:.%A-F]+Z?)?)?",
+        "\\d{1,3}(?:\\.\\d{1,3}){3}",
+        "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}",
+        "[0-7][0-9A-HJKMNP-TV-Z]{25}",
+        "[0-9a-fA-F]{16,}",
+        "[^/@]+(?:@|%40)[^/@]+\\.[^/@]+",
+        "eyJ[\\w-]+\\.[\\w-]+\\.[\\w-]*",
+    )
+)
+_ID = f"/(?:{_IDS})(/|$)"
+#: What else is long and has a digit: random letters and digits; with dashes in it, where capitals
+#: tell it from the title of a page.
+_TOKEN = """regexp_matches(part, '[0-9]') AND (
+    regexp_full_match(part, '[A-Za-z0-9]{20,}=*') OR (
+        regexp_full_match(part, '[A-Za-z0-9_-]{20,}=*')
+        AND regexp_matches(part, '[A-Z]') AND regexp_matches(part, '[a-z]')
+    ))"""
 
 
 def quoted(text: str) -> str:
@@ -79,8 +99,14 @@ def template_sql(path: str) -> str:
     # twice: ids in a row share their slash, and RE2 has no lookahead
     once = f"regexp_replace({path}, '{_ID}', '/{{id}}\\1', 'g')"
     twice = f"regexp_replace({once}, '{_ID}', '/{{id}}\\1', 'g')"
+    tokens = f"""CASE WHEN regexp_matches({path}, '[\\w-]{{20}}') THEN array_to_string(
+        list_transform(
+            string_split({twice}, '/'), lambda part: CASE WHEN {_TOKEN} THEN '{{id}}' ELSE part END
+        ), '/') ELSE {twice} END"""
     # most segments that are ids hold a digit; a regexp on every path is what costs
-    return f"CASE WHEN regexp_matches({path}, '[0-9]|[a-fA-F]{{16}}') THEN {twice} ELSE {path} END"
+    return (
+        f"CASE WHEN regexp_matches({path}, '[0-9@]|[a-fA-F]{{16}}') THEN {tokens} ELSE {path} END"
+    )
 
 
 def require_valid(source: LogSource, connection: duckdb.DuckDBPyConnection) -> None:

@@ -40,6 +40,36 @@ def test_what_was_rotated_away_is_not_covered(store: Store, tmp_path: Path) -> N
     assert log.requests_by_minute(store) == {2: 1, 4: 1}
 
 
+def test_what_was_rotated_away_is_never_replaced_whatever_has_changed_since(
+    store: Store, tmp_path: Path
+) -> None:
+    old = tmp_path / "access.log.1"
+    old.write_bytes(log.lines([-20, 1, 2]))
+    (tmp_path / "access.log").write_bytes(log.lines([2.5, 4]))
+    log.collect(store, log.settings(tmp_path), 0, 5)
+    before = log.contents(store)
+    old.unlink()
+    # other routes, no raw rows, one route a minute
+    changed = log.settings(
+        tmp_path,
+        keep="none",
+        exemplars=0,
+        route={"rules": [{"prefix": "/", "name": "all"}], "max_routes": 1},
+    )
+    assert log.collect(store, changed, 0, 5).sources[0].status == "ok"
+    after = log.contents(store)
+    gone = before["raw"][0]["file_id"]
+    for rows in ("raw", "counts"):
+        kept = [row for row in before[rows] if row["file_id"] == gone]
+        assert [row for row in after[rows] if row["file_id"] == gone] == kept
+        assert kept
+    assert {row["file_id"] for row in after["raw"]} == {gone}
+    assert log.requests_by_minute(store) == {1: 1, 2: 2, 4: 1}
+    # what was never collected of it stays unknown
+    assert log.collect(store, changed, -5, 0).sources[0].status == "unavailable"
+    assert log.covered(store, -5, 5) == [False] * 5 + [True] * 5
+
+
 def test_a_log_just_rotated_needs_its_predecessor(store: Store, tmp_path: Path) -> None:
     (tmp_path / "access.log.1").write_bytes(log.lines([-20, 1]))
     (tmp_path / "access.log").touch()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from include.collectors.request_logs.parse import Parser
@@ -59,6 +59,7 @@ _LINES = st.lists(
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(requests=_LINES, block=st.sampled_from([900, 1 << 20]))
+@example(requests=[log.Line(0)] * 5, block=900)
 def test_they_are_the_slowest_and_some_of_each_outcome_in_blocks_of_any_size(
     requests: list[log.Line], block: int, parsers: dict[str, Parser]
 ) -> None:

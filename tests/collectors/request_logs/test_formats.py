@@ -13,6 +13,7 @@ from include.collectors.request_logs.blocks import MAX_LINE, read_blocks, time_r
 from include.collectors.request_logs.formats import format_named, index_formats
 from include.collectors.request_logs.formats.base import LogFormat, fixed
 from include.collectors.request_logs.formats.nginx_json import LOG_FORMAT, NGINX_JSON
+from tests.collectors.request_logs.conftest import ParserOf
 from tests.collectors.request_logs.gateway_log import Line, at
 from tests.collectors.request_logs.parsing import ALWAYS, parse, parser_of, rows_of
 from userdb.errors import ConfigError
@@ -263,6 +264,44 @@ def test_service_and_route_rules() -> None:
     )
     assert [row["service"] for row in rows] == ["it's", "rest", "named", "rest", "rest"]
     assert [row["route"] for row in rows] == ["api", "x", "api", "/f/{id}/{id}/x", "/u/{id}"]
+
+
+_TEMPLATES = {
+    # ids
+    "/a/17/b": "/a/{id}/b",
+    "/1/2/3/": "/{id}/{id}/{id}/",
+    "/u/123e4567-e89b-12d3-a456-426614174000/x": "/u/{id}/x",
+    "/c/d41d8cd98f00b204e9800998ecf8427e": "/c/{id}",
+    "/c/DEADBEEFDEADBEEF": "/c/{id}",
+    "/d/2026-01-31": "/d/{id}",
+    "/d/2026-01/2026-01-31T10:00:00.5Z/x": "/d/{id}/{id}/x",
+    "/d/2026-01-31T10%3A00": "/d/{id}",
+    "/ip/10.0.0.7/x": "/ip/{id}/x",
+    "/m/ann@example.org": "/m/{id}",
+    "/m/ann.o%2Bx%40mail.example.org/edit": "/m/{id}/edit",
+    "/t/01ARZ3NDEKTSV4RRFFQ69G5FAV": "/t/{id}",
+    "/t/V1StGXR8_Z5jdHi6B-myT/x": "/t/{id}/x",
+    "/t/dGhpcyBpcyBhIHRva2VuMTIz==": "/t/{id}",
+    "/t/mfrggzdfmztwq2lknnwg23tpob": "/t/{id}",
+    "/t/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc": "/t/{id}",
+    # words
+    "/": "/",
+    "/api/v1/items": "/api/v1/items",
+    "/2.0/users": "/2.0/users",
+    "/@scope/package": "/@scope/package",
+    "/blog/a-title-that-is-long-and-has-no-id": "/blog/a-title-that-is-long-and-has-no-id",
+    "/blog/top-10-things-to-know-in-2026-about": "/blog/top-10-things-to-know-in-2026-about",
+    "/internationalization/Internationalisation": "/internationalization/Internationalisation",
+    "/static/app.3f2a9b.js": "/static/app.3f2a9b.js",
+    "/facade/deadbeef": "/facade/deadbeef",
+    "/caf%C3%A9": "/caf%C3%A9",
+}
+
+
+def test_ids_in_paths_are_told_from_words(shared_parser: ParserOf) -> None:
+    data = b"".join(_object(request_uri=path) for path in _TEMPLATES)
+    _, rows = parse(shared_parser("nginx_json"), data)
+    assert {row["path"]: row["route"] for row in rows} == _TEMPLATES
 
 
 def test_errors_of_configuration() -> None:

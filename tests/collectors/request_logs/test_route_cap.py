@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -91,6 +91,7 @@ def files() -> Iterator[_Files]:
 
 @settings(max_examples=60, deadline=None)
 @given(requests=_REQUESTS, cuts=st.lists(st.integers(0, 40), max_size=2))
+@example(requests=[(0, route) for route in "aabbccdabcd"], cuts=[7])
 def test_it_does_not_matter_which_file_says_what_nor_which_are_there_no_more(
     requests: Requests, cuts: list[int], files: _Files
 ) -> None:

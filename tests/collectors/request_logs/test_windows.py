@@ -231,11 +231,12 @@ def test_what_was_purged_is_not_read_again_though_the_log_still_holds_it(
 ) -> None:
     (tmp_path / "access.log").write_bytes(log.lines(range(20)))
     log.collect(store, log.settings(tmp_path), 0, 20)
-    purge(store, before=log.at(10), tables=["request_minute"])
+    purge(store, before=log.at(10), tables=["request_minute", "request_log"])
     # the lateness of ten minutes, and a window itself, reach back past the floor
     for first in (10, 12, 5):
         log.collect(store, log.settings(tmp_path), first, 20)
         assert log.requests_by_minute(store) == dict.fromkeys(range(10, 20), 1)
+        assert min(row["occurred_at"] for row in log.contents(store)["raw"]) >= log.at(10)
     report = log.collect(store, log.settings(tmp_path), 0, 10)
     assert [one.status for one in report.sources] == ["unavailable"]
     assert log.requests_by_minute(store) == dict.fromkeys(range(10, 20), 1)
