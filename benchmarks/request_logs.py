@@ -99,7 +99,8 @@ def main(lines: int, runs: int, output: Path | None) -> int:
     if shutil.which("goaccess") is None:
         print("goaccess is not installed, and has no line: apt-get install goaccess\n")
     print(
-        "| database | format | way | lines/s | CPU s | database CPU s | peak MiB | ratio | CPU ratio |"
+        "| database | format | way | lines/s | CPU s | database CPU s | peak MiB | ratio "
+        "| CPU ratio |"
     )
     print("|---|---|---|---:|---:|---:|---:|---:|---:|", flush=True)
     told: list[Line] = []
