@@ -81,7 +81,10 @@ def run_module(
 
     Only the work that it measured is told, not starting Python.
     """
-    _, output = run_measured([sys.executable, "-m", module, *arguments], environment)
+    own = dict(os.environ if environment is None else environment)
+    # modules are compiled once, not in every process
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
+    _, output = run_measured([sys.executable, "-m", module, *arguments], own)
     document = json.loads(output.splitlines()[-1])
     return Used(**document.pop("used")), document
 
