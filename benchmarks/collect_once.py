@@ -14,6 +14,7 @@ from monitoring.window import Window
 
 from benchmarks.processes import measured, report
 from include.collectors.config import Settings
+from include.collectors.registry import create
 from include.collectors.run import run_collector
 from userdb.migrate import upgrade
 from userdb.store import open_store
@@ -25,12 +26,8 @@ def main(url: str, log_format: str, start: str, end: str, *paths: str) -> None:
     source = {"name": "gateway", "paths": list(paths), "format": log_format}
     settings = Settings.model_validate({"request_logs": {"sources": [source]}})
     window = Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
-    # what is loaded lazily is not what is measured
-    import duckdb
-    import pandas
-    import pyarrow
-
-    del duckdb, pandas, pyarrow
+    # imports the collector: what is loaded lazily is not what is measured
+    create("request_logs", settings)
     used, collected = measured(
         lambda: run_collector("request_logs", window, store, now=window.end, settings=settings)
     )

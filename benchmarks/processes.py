@@ -25,6 +25,8 @@ class Used:
     cpu_s: float
     peak_mib: float
     bytes_read: int | None = None
+    #: of the database's server
+    served_s: float = 0.0
 
 
 def run_measured(
@@ -53,7 +55,12 @@ def run_measured(
 
 
 def measured(work: Callable[[], T]) -> tuple[Used, T]:
-    """Run ``work`` in this process, whose peak memory it is."""
+    """Run ``work`` in this process, whose peak memory it is.
+
+    The environment's ``SERVER_PID`` is that of the database's server, if there is one.
+    """
+    pid = os.environ.get("SERVER_PID")
+    served = process_cpu_s(int(pid)) if pid else 0.0
     before = resource.getrusage(resource.RUSAGE_SELF)
     read = _own("io", "rchar")
     started = time.perf_counter()
@@ -61,8 +68,10 @@ def measured(work: Callable[[], T]) -> tuple[Used, T]:
     seconds = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    used = Used(seconds, cpu_s, _own("status", "VmHWM") / 1024, _own("io", "rchar") - read)
-    return used, result
+    if pid:
+        served = process_cpu_s(int(pid)) - served
+    peak_mib = _own("status", "VmHWM") / 1024
+    return Used(seconds, cpu_s, peak_mib, _own("io", "rchar") - read, served), result
 
 
 def run_module(
@@ -72,7 +81,10 @@ def run_module(
 
     Only the work that it measured is told, not starting Python.
     """
-    _, output = run_measured([sys.executable, "-m", module, *arguments], environment)
+    own = dict(os.environ if environment is None else environment)
+    # modules are compiled once, not in every process
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
+    _, output = run_measured([sys.executable, "-m", module, *arguments], own)
     document = json.loads(output.splitlines()[-1])
     return Used(**document.pop("used")), document
 

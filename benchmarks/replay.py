@@ -22,7 +22,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -30,6 +29,7 @@ from pathlib import Path
 
 from sqlalchemy import delete
 
+from benchmarks.processes import run_measured
 from benchmarks.replay_data import METRICS, Traffic, fill_userdb, import_lines
 from benchmarks.replay_policies import INTERVAL, RULES, write_policies, write_rules
 from benchmarks.scoring_rates import print_rates
@@ -190,17 +190,8 @@ def _median(
 
 def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> tuple[float, float]:
     """Seconds of a process from its start to its end, and its peak memory in MiB."""
-    with tempfile.TemporaryFile() as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            text = output.read().decode(errors="replace")[-2000:]
-            raise RuntimeError(f"{command[0]} ended with {process.returncode}:\n{text}")
-    return seconds, usage.ru_maxrss / 1024
+    used, _ = run_measured(command, environment)
+    return used.seconds, used.peak_mib
 
 
 def _fired_in(server: VictoriaMetrics, traffic: Traffic) -> set[Firing]:

@@ -14,12 +14,12 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from benchmarks.processes import Used, measured, report
 from include.collectors.request_logs.blocks import read_blocks
@@ -225,15 +225,6 @@ def _insert_minutes(connection: Connection, minutes: dict[tuple[Any, ...], list[
         timed = sum(counts[9:])
         rows.append((minute, ids[key[1:]], 1, *counts[:7], timed, *counts[7:]))
     _executemany(connection, "request_minute", columns, rows, 0)
-
-
-def count_rows(url: str) -> Iterator[int]:
-    """Raw rows, and requests that minutes count."""
-    store = open_store(url)
-    with store.read() as connection:
-        yield int(connection.scalar(text("SELECT count(*) FROM request_log")) or 0)
-        yield int(connection.scalar(text("SELECT sum(requests) FROM request_minute")) or 0)
-    store.close()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ The floor is the parser alone plus the load alone: the same rows, encoded before
 ``executemany`` (SQLite) or LOAD DATA LOCAL (MariaDB). The goal is 70 % of it. goaccess counts the
 same requests in memory and stores no row, so it is comparable in what it reads alone. The plain
 loop is ``json`` or ``re``, and ``executemany``. CPU of MariaDB's server is beside that of the
-process. ``ratio`` is that of the collector's lines per second to the line's.
+process. ``ratio`` is that of the collector's lines per second to the line's, ``CPU
+ratio`` of lines per CPU second, the server's with it: on a machine with other work, the one to
+read.
 
 Needs mariadbd (apt-get install mariadb-server) and, for its line, goaccess (apt-get install
 goaccess).
@@ -20,19 +22,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.access_log import FORMATS, Written, write_log
-from benchmarks.processes import Used, process_cpu_s, run_measured, run_module
+from benchmarks.processes import Used, run_measured, run_module
 from tests.servers.mariadb import MariaDbServer, run_mariadb
 
 GOAL = 0.7
@@ -66,6 +69,7 @@ class Line:
     database_cpu_s: float
     peak_mib: float
     ratio: float
+    cpu_ratio: float
 
 
 @dataclass(frozen=True)
@@ -85,15 +89,20 @@ class Database:
         run_measured([sys.executable, "-c", _PREPARE, url])
         return url
 
-    def cpu_s(self) -> float:
-        return 0.0 if self.server is None else process_cpu_s(self.server.pid)
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ) | (
+            {} if self.server is None else {"SERVER_PID": str(self.server.pid)}
+        )
 
 
 def main(lines: int, runs: int, output: Path | None) -> int:
     if shutil.which("goaccess") is None:
         print("goaccess is not installed, and has no line: apt-get install goaccess\n")
-    print("| database | format | way | lines/s | CPU s | database CPU s | peak MiB | ratio |")
-    print("|---|---|---|---:|---:|---:|---:|---:|", flush=True)
+    print(
+        "| database | format | way | lines/s | CPU s | database CPU s | peak MiB | ratio "
+        "| CPU ratio |"
+    )
+    print("|---|---|---|---:|---:|---:|---:|---:|---:|", flush=True)
     told: list[Line] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="request-logs-")))
@@ -125,64 +134,67 @@ def _print(line: Line) -> None:
     print(
         f"| {line.database} | {line.log_format} | {line.way} | {line.lines_per_s:,.0f} "
         f"| {line.cpu_s:.1f} | {line.database_cpu_s:.1f} | {line.peak_mib:.0f} "
-        f"| {line.ratio:.2f} |",
+        f"| {line.ratio:.2f} | {line.cpu_ratio:.2f} |",
         flush=True,
     )
 
 
 def _measure(database: Database, log_format: str, log: Written, runs: int) -> Iterator[Line]:
-    found: dict[str, list[tuple[Used, float]]] = defaultdict(list)
+    found: dict[str, list[Used]] = defaultdict(list)
     for _ in range(runs):
-        for way, used, served in _run_all(database, log_format, log):
-            found[way].append((used, served))
-    medians = {
-        way: (
-            statistics.median(used.seconds for used, _ in several),
-            statistics.median(used.cpu_s for used, _ in several),
-            statistics.median(served for _, served in several),
-            max(used.peak_mib for used, _ in several),
-        )
-        for way, several in found.items()
-    }
+        for way, used in _run_all(database, log_format, log):
+            found[way].append(used)
+    medians = {way: _median(several) for way, several in found.items()}
     parse, load = medians["parse alone"], medians["load alone"]
-    medians["floor: parse alone + load alone"] = (
-        parse[0] + load[0],
-        parse[1] + load[1],
-        parse[2] + load[2],
-        max(parse[3], load[3]),
+    medians["floor: parse alone + load alone"] = Used(
+        parse.seconds + load.seconds,
+        parse.cpu_s + load.cpu_s,
+        parse.peak_mib,
+        served_s=load.served_s,
     )
-    base = medians["collector"][0]
-    for way, (seconds, cpu_s, served, peak) in medians.items():
+    base = medians["collector"]
+    for way, used in medians.items():
         yield Line(
-            database.name, log_format, way, log.lines / seconds, cpu_s, served, peak, seconds / base
+            database.name,
+            log_format,
+            way,
+            log.lines / used.seconds,
+            used.cpu_s,
+            used.served_s,
+            used.peak_mib,
+            used.seconds / base.seconds,
+            (used.cpu_s + used.served_s) / (base.cpu_s + base.served_s),
         )
 
 
-def _run_all(
-    database: Database, log_format: str, log: Written
-) -> Iterator[tuple[str, Used, float]]:
-    def way(name: str, url: str) -> tuple[Used, float]:
-        before = database.cpu_s()
-        used, told = run_module("benchmarks.request_log_ways", name, url, log_format, str(log.path))
-        if told["rows"] != log.lines:
-            raise AssertionError(f"{name}: {told['rows']} of {log.lines} lines")
-        return used, database.cpu_s() - before
+def _median(several: Sequence[Used]) -> Used:
+    return Used(
+        statistics.median(one.seconds for one in several),
+        statistics.median(one.cpu_s for one in several),
+        max(one.peak_mib for one in several),
+        served_s=statistics.median(one.served_s for one in several),
+    )
 
-    url = database.url()
-    start = log.start.replace(second=0)
-    before = database.cpu_s()
-    texts = [start.isoformat(), (log.end + timedelta(minutes=1)).isoformat(), str(log.path)]
-    used, told = run_module("benchmarks.collect_once", url, log_format, *texts)
-    if told["rows"] != log.lines:
-        raise AssertionError(f"the collector: {told['rows']} of {log.lines} lines")
-    yield "collector", used, database.cpu_s() - before
-    yield ("parse alone", *way("parse", url))
-    load, _ = way("load", url)
-    # of the server, the part that put the rows in place is not told from that of reading them
-    yield "load alone", replace(load, peak_mib=0.0), 0.0
-    yield ("plain loop", *way("loop", database.url()))
+
+def _run_all(database: Database, log_format: str, log: Written) -> Iterator[tuple[str, Used]]:
+    def run(module: str, *arguments: str) -> Used:
+        used, told = run_module(
+            f"benchmarks.{module}", *arguments, environment=database.environment()
+        )
+        if told["rows"] != log.lines:
+            raise AssertionError(f"{module} {arguments}: {told['rows']} of {log.lines} lines")
+        return used
+
+    url, path = database.url(), str(log.path)
+    window = (log.start.replace(second=0), log.end + timedelta(minutes=1))
+    yield "collector", run("collect_once", url, log_format, *(f"{at}" for at in window), path)
+    yield "parse alone", run("request_log_ways", "parse", url, log_format, path)
+    # it holds all rows beforehand: its memory tells nothing
+    load = run("request_log_ways", "load", url, log_format, path)
+    yield "load alone", replace(load, peak_mib=0.0)
+    yield "plain loop", run("request_log_ways", "loop", database.url(), log_format, path)
     if shutil.which("goaccess") is not None:
-        yield "goaccess, in memory", _goaccess(log_format, log), 0.0
+        yield "goaccess, in memory", _goaccess(log_format, log)
 
 
 def _goaccess(log_format: str, log: Written) -> Used:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -24,7 +24,7 @@ from userdb.encode import Field, encode_columns
 from userdb.models.base import Base
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from userdb.encode import Rows
 
 #: Below so many rows a file costs more than it saves.
 _FEW = 200
@@ -45,12 +45,13 @@ class _Target:
 def bulk_insert(
     connection: Connection,
     model: type[Base],
-    rows: pd.DataFrame | Sequence[Mapping[str, Any]],
+    rows: Rows,
     *,
     on_duplicate: Literal["raise", "ignore"] = "raise",
 ) -> int:
     """Insert ``rows`` in the connection's transaction, and return how many were inserted.
 
+    ``rows`` are mappings, a pandas frame, or (the fastest) an Arrow table.
     Columns are named by the model's attributes or by the table's columns. A key that a mapping
     lacks, None, NaN, NaT and pandas.NA are NULL, or the column's default where it has one.
     Datetimes must be aware and are stored as UTC, cut to microseconds.
@@ -205,6 +206,8 @@ def _tsv(field: Field) -> list[str]:
     types = set(map(type, field.values))
     if types <= {int, float}:
         return list(map(repr, field.values))
+    if types <= {int, float, NoneType}:
+        return ["\\N" if value is None else repr(value) for value in field.values]
     if types <= {str, NoneType}:
         # few texts need an escape, and many are the same
         texts = {value: value.translate(_ESCAPES) for value in set(field.values) - {None}}

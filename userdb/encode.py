@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import (
     JSON,
@@ -36,6 +36,9 @@ from userdb.types import UtcDateTime
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+    Rows: TypeAlias = pd.DataFrame | pa.Table | Sequence[Mapping[str, Any]]
 
 _ABSENT = object()
 
@@ -52,9 +55,7 @@ class Field:
         return isinstance(self.column.type, LargeBinary)
 
 
-def encode_columns(
-    model: type[Base], rows: pd.DataFrame | Sequence[Mapping[str, Any]]
-) -> list[Field]:
+def encode_columns(model: type[Base], rows: Rows) -> list[Field]:
     """One field for each column of ``model`` that ``rows`` or a Python default fill.
 
     Raises:
@@ -85,8 +86,10 @@ def encode_columns(
     return [Field(column, _encode(column, values)) for column, values in data.items()]
 
 
-def _as_lists(rows: pd.DataFrame | Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _as_lists(rows: Rows) -> dict[str, list[Any]]:
     if not isinstance(rows, Sequence):
+        if hasattr(rows, "column_names"):
+            return {name: _arrow_list(rows[name]) for name in rows.column_names}
         return {str(name): _series_list(rows[name]) for name in rows.columns}
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name, _ABSENT) for row in rows] for name in names}
@@ -106,6 +109,22 @@ def _series_list(series: pd.Series[Any]) -> list[Any]:
         return _UtcTexts(None if t == "NaT" else t.replace("T", " ") for t in texts)
     # Python's own numbers and datetimes; pandas.NA and NaT stay as they are
     return series.tolist()
+
+
+def _arrow_list(column: pa.ChunkedArray) -> list[Any]:
+    import pyarrow as pa
+
+    if column.null_count == len(column):
+        return [None] * len(column)
+    kind = column.type
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        utc = column.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+        return _UtcTexts(utc.cast(pa.string()).to_pylist())
+    if pa.types.is_string(kind) or (pa.types.is_primitive(kind) and not column.null_count):
+        # several times as fast as to_pylist, which makes an object of every value first
+        values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+        return values
+    return list(column.to_pylist())
 
 
 def _default(column: Column[Any]) -> Any:
@@ -144,11 +163,12 @@ def _fits(column: Column[Any], values: list[Any]) -> bool:
     """Whether the values may go to the driver as they are; a look at all of them at once."""
     types = set(map(type, values))
     kind = column.type
-    if isinstance(kind, Integer) and types == {int}:
+    if isinstance(kind, Integer) and types <= {int, NoneType}:
         limit = 2 ** (63 if isinstance(kind, BigInteger) else 31)
-        return bool(-limit <= min(values) and max(values) < limit)
-    if isinstance(kind, Float) and types == {float}:
-        return all(map(math.isfinite, values))
+        numbers = _present(values, types)
+        return bool(-limit <= min(numbers, default=0) and max(numbers, default=0) < limit)
+    if isinstance(kind, Float) and types <= {float, NoneType}:
+        return all(map(math.isfinite, _present(values, types)))
     if isinstance(kind, String) and types <= {str, NoneType}:
         texts = set(values) - {None}
         longest = max(map(len, texts), default=0)
@@ -157,6 +177,10 @@ def _fits(column: Column[Any], values: list[Any]) -> bool:
             map(str.isascii, texts)
         )
     return False
+
+
+def _present(values: list[Any], types: set[type]) -> list[Any]:
+    return [value for value in values if value is not None] if NoneType in types else values
 
 
 def _is_null(value: Any) -> bool:

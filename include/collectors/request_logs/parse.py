@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -108,7 +109,6 @@ class Parser:
         require_valid(source, self.connection)
         lookup.prepare(self.connection)
         self._parse_sql = parse_sql(self._format, source, lookup)
-        self._times_sql = times_sql(self._format)
         self._has_tables = False
         slow_ms = settings.slow.total_seconds() * 1000
         self._keep = {
@@ -150,8 +150,8 @@ class Parser:
         end = data.rfind(b"\n") + 1
         if not end:
             return None
-        self._load(Block(0, data[:end]), self._times_sql)
-        (found,) = self.row(f"SELECT {aggregate} FROM parsed WHERE {is_timed(self._format)}")
+        with self._registered(Block(0, data[:end])):
+            (found,) = self.row(times_sql(self._format, aggregate))
         return None if found is None else int(found)
 
     def requests(self, block: Block) -> Requests:
@@ -230,9 +230,14 @@ class Parser:
         self._has_tables = True
 
     def _load(self, block: Block, sql: str) -> None:
+        with self._registered(block):
+            self.connection.execute(sql)
+
+    @contextmanager
+    def _registered(self, block: Block) -> Iterator[None]:
         self.connection.register("block", block.table())
         try:
-            self.connection.execute(sql)
+            yield
         finally:
             self.connection.unregister("block")
 

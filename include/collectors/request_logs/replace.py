@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, String, cast, delete, func, select
 
+from include.collectors.request_logs.mapping import quoted
 from include.collectors.request_logs.statements import SUMS
 from userdb.bulk import bulk_insert
 from userdb.ledger import mark_dirty, spans
@@ -84,7 +85,7 @@ def replace_minutes(
         def work(
             connection: Connection,
             part: _Slice = part,
-            rows: pd.DataFrame = rows,
+            rows: pa.Table = rows,
             minutes: pd.DataFrame = minutes,
             dirty: Sequence[int] = dirty,
         ) -> None:
@@ -247,16 +248,16 @@ def _cuts(parsed: duckdb.DuckDBPyConnection, minute: int, limit: int) -> list[in
 
 def _raw_rows(
     parsed: duckdb.DuckDBPyConnection, part: _Slice, source: str, file_id: int
-) -> pd.DataFrame:
-    rows = _frame(
+) -> pa.Table:
+    return _table(
         parsed,
-        "SELECT make_timestamptz(at_us) AS occurred_at, * EXCLUDE (at_us, minute) FROM request "
+        "SELECT make_timestamptz(at_us) AS occurred_at, * EXCLUDE (at_us, minute), "
+        f"{file_id} AS file_id, {quoted(source)} AS source FROM request "
         f"WHERE at_us >= {part.low_us} AND at_us < {part.high_us} ORDER BY at_us, byte_offset",
     )
-    return rows.assign(file_id=file_id, source=source)
 
 
-def _replace_raw(connection: Connection, file_id: int, part: _Slice, rows: pd.DataFrame) -> None:
+def _replace_raw(connection: Connection, file_id: int, part: _Slice, rows: pa.Table) -> None:
     low, high = (
         pd.Timestamp(at, unit="us", tz="UTC").to_pydatetime() for at in (part.low_us, part.high_us)
     )

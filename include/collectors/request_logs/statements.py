@@ -102,11 +102,13 @@ def parse_sql(log_format: LogFormat, source: LogSource, lookup: Lookup = NOTHING
     """
 
 
-def times_sql(log_format: LogFormat) -> str:
-    """As ``parse_sql``, for what looking for a time needs: planning costs more than running."""
+def times_sql(log_format: LogFormat, aggregate: str) -> str:
+    """``aggregate`` of ``at_us`` and ``byte_offset`` over the lines of ``block`` that have a time.
+
+    It reads no more than that needs: planning costs more than running.
+    """
     fields = log_format.fields
     return f"""
-        CREATE OR REPLACE TEMP TABLE parsed AS
         WITH records AS (
             SELECT byte_offset, line, {log_format.record} AS record FROM block
         ), fields AS (
@@ -116,7 +118,9 @@ def times_sql(log_format: LogFormat) -> str:
                    CAST({fields.get("status", "NULL")} AS INTEGER) AS status
             FROM records
         )
-        SELECT byte_offset, at_us, {_why(log_format)} AS why FROM fields
+        SELECT {aggregate}
+        FROM (SELECT byte_offset, at_us, {_why(log_format)} AS why FROM fields)
+        WHERE {is_timed(log_format)}
     """
 
 
