@@ -18,7 +18,10 @@ _RUNS = {True: 400, False: 20_000}
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_input_that_is_nearly_good_is_taken_or_refused(name: str) -> None:
+def test_input_that_is_nearly_good_is_taken_or_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     target = TARGETS[name]
     check = target.open()
     for data in target.seeds:

@@ -388,14 +388,14 @@ _RELAXED = settings(
 )
 
 
-@settings(_RELAXED, max_examples=100)
+@settings(_RELAXED, max_examples=30)
 @given(story=stories())
 def test_any_order_gives_the_same_history(on_sqlite, story):
     check(on_sqlite, story)
 
 
 @pytest.mark.mariadb
-@settings(_RELAXED, max_examples=40)
+@settings(_RELAXED, max_examples=12)
 @given(story=stories())
 def test_any_order_gives_the_same_history_on_mariadb(on_mariadb, story):
     check(on_mariadb, story)

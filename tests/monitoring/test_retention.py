@@ -429,7 +429,7 @@ def _own(found, name: str, frozen: set[int]) -> Own:
     )
 
 
-@settings(_RELAXED, max_examples=20)
+@settings(_RELAXED, max_examples=8)
 @given(case=purges())
 def test_in_any_order_history_before_a_purge_stays_and_the_rest_is_right(
     on_sqlite,  # noqa: F811
@@ -440,7 +440,7 @@ def test_in_any_order_history_before_a_purge_stays_and_the_rest_is_right(
 
 
 @pytest.mark.mariadb
-@settings(_RELAXED, max_examples=8)
+@settings(_RELAXED, max_examples=4)
 @given(case=purges())
 def test_in_any_order_history_before_a_purge_stays_on_mariadb(
     on_mariadb,  # noqa: F811

@@ -190,14 +190,14 @@ def play(store: Store, steps: list) -> None:
 FIXTURE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=FIXTURE)
+@settings(max_examples=2 * settings().max_examples, suppress_health_check=FIXTURE)
 @given(steps=st.lists(ops, max_size=25))
 def test_the_last_message_is_the_state(sqlite_store, steps):
     play(sqlite_store, steps)
 
 
 @pytest.mark.mariadb
-@settings(max_examples=40, deadline=None, suppress_health_check=FIXTURE)
+@settings(max_examples=15, deadline=None, suppress_health_check=FIXTURE)
 @given(steps=st.lists(ops, max_size=25))
 def test_the_last_message_is_the_state_on_mariadb(mariadb_store, steps):
     play(mariadb_store, steps)

@@ -27,11 +27,12 @@ def cpu_counters(cpu_stats: Mapping[str, Any]) -> CpuCounters | None:
 
 
 def by_the_clock(counters: CpuCounters, read_at: datetime | None) -> CpuCounters | None:
-    """The counters against the time that passes, as one CPU's; None without a time."""
+    """The counters against the time that passes, as one CPU's; None without a time that fits."""
     if read_at is None:
         return None
-    since = (read_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    return CpuCounters(counters.total_ns, 1000 * since, 1)
+    passed = (read_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    clock_ns = count(1000 * passed)
+    return None if clock_ns is None else CpuCounters(counters.total_ns, clock_ns, 1)
 
 
 def cpu_percent(before: CpuCounters | None, after: CpuCounters | None) -> float | None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from include.collectors.container_stats.formulas import (
     block_total,
+    by_the_clock,
     count,
     cpu_counters,
     cpu_percent,
@@ -167,3 +168,8 @@ def test_deltas_of_restarts_add_up(increases: list[int]) -> None:
         for before, after in pairwise(counts)
     ]
     assert sum(delta or 0 for delta in deltas) == counts[-1]
+
+
+@pytest.mark.parametrize("year", [1969, 9649])
+def test_a_clock_that_fits_no_column_measures_nothing(year: int) -> None:
+    assert by_the_clock(CpuCounters(1, 2, 3), datetime(year, 1, 1, tzinfo=UTC)) is None

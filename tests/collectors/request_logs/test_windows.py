@@ -88,9 +88,22 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def in_one_go(
+    hour: Path, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """What is stored of the hour that one collection reads."""
+    path = tmp_path_factory.mktemp("once") / "userdb.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    store = open_store(f"sqlite:///{path}")
+    log.collect(store, log.settings(hour), 0, 60)
+    found = _without_ids(log.contents(store))
+    store.close()
+    return found
+
+
 @settings(
-    max_examples=6,
-    deadline=None,
+    max_examples=settings().max_examples // 12,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
@@ -102,28 +115,26 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 )
 def test_any_windows_then_all_is_all(
-    windows: list[tuple[int, int]], hour: Path, sqlite_store: Store, tmp_path: Path
+    windows: list[tuple[int, int]],
+    hour: Path,
+    in_one_go: list[str],
+    sqlite_template: Path,
+    tmp_path: Path,
 ) -> None:
     """Whatever was collected before, in whatever order, the rows are those of one collection."""
-    tmp_path.joinpath("stores").mkdir(exist_ok=True)
-    stores = []
-    for name in ("some", "once"):
-        path = tmp_path / "stores" / f"{name}.sqlite"
-        for old in path.parent.glob(f"{name}.sqlite*"):
-            old.unlink()
-        shutil.copyfile(str(sqlite_store.engine.url.database), path)
-        stores.append(open_store(f"sqlite:///{path}"))
-    some, once = stores
+    path = tmp_path / "some.sqlite"
+    for old in tmp_path.glob("some.sqlite*"):
+        old.unlink()
+    shutil.copyfile(sqlite_template, path)
+    store = open_store(f"sqlite:///{path}")
     for first, stop in windows:
-        log.collect(some, log.settings(hour), first, stop)
+        log.collect(store, log.settings(hour), first, stop)
     # to the end of the tiling by which all minutes are collected
     for first in (30, 0):
-        log.collect(some, log.settings(hour), first, first + 30)
-    log.collect(once, log.settings(hour), 0, 60)
+        log.collect(store, log.settings(hour), first, first + 30)
     # ids of files come in the order of their being seen, which may differ
-    assert _without_ids(log.contents(some)) == _without_ids(log.contents(once))
-    for store in stores:
-        store.close()
+    assert _without_ids(log.contents(store)) == in_one_go
+    store.close()
 
 
 def _without_ids(rows: dict[str, list[dict[str, object]]]) -> list[str]:

@@ -177,7 +177,7 @@ def play(store: Store, steps) -> None:
 FIXTURE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=FIXTURE)
+@settings(suppress_health_check=FIXTURE)
 @given(steps=steps)
 def test_when_all_suppressions_end_everyone_knows_what_is_true(sqlite_store, steps):
     play(sqlite_store, steps)
