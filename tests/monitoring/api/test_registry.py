@@ -15,7 +15,7 @@ from sqlalchemy import insert
 
 from tests.monitoring.api.logins import anyone
 from userdb.models import Alert, ContainerSample
-from userdb.series import intern_series
+from userdb.series import intern_series, touch_series
 from userdb.store import Store
 from userdb.times import to_minute
 
@@ -163,6 +163,7 @@ def test_a_containers_trouble_is_its_services(client: TestClient, store: Store) 
                 "running": 0,
             }
             connection.execute(insert(ContainerSample), [sample])
+            touch_series(connection, {series: (to_minute(now) - age, to_minute(now) - age)})
         for number, (state, given) in enumerate(
             [
                 ("firing", {"container": "sim-container"}),
