@@ -83,11 +83,12 @@ def versions(
     """
     changes: dict[str, list[AuditRow]] = {}
     rows = connection.execute(
-        select(*Audit.__table__.c)
-        .where(Audit.at >= start, Audit.subject.startswith(f"{kind}/", autoescape=True))
-        .order_by(Audit.id)
+        select(*Audit.__table__.c).where(
+            Audit.at >= start, Audit.subject.startswith(f"{kind}/", autoescape=True)
+        )
     )
-    for row in rows:
+    # ordered here: SQLite would walk the whole table in this order rather than use the time's index
+    for row in sorted(rows, key=lambda row: row.id):
         changes.setdefault(row.subject, []).append(AuditRow(**row._mapping))
     found = []
     for subject in sorted({*current, *changes}):

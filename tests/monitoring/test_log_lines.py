@@ -164,7 +164,8 @@ def test_a_server_writes_lines_of_json_in_every_process(
 ) -> None:
     port = str(free_port())
     with running(environment, tmp_path, "serve", "--port", port, "--workers", workers) as log:
-        wait_for(log, "Application startup complete")
+        for text in ("Application startup complete", "Uvicorn running on"):
+            wait_for(log, text)
         url = f"http://127.0.0.1:{port}"
         with requests.Session() as session:
             session.trust_env = False
