@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, or_, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Connection, Select, select
 
 from userdb.ledger import AWAITED
 from userdb.models import Collection
@@ -63,7 +62,7 @@ def list_collections(
     since: datetime | None = None,
     until: datetime | None = None,
     before: int | None = None,
-    limit: int | None = 500,
+    limit: int = 500,
 ) -> list[CollectionRow]:
     """Attempts whose window overlaps [since, until), newest first, a row a source.
 
@@ -72,18 +71,7 @@ def list_collections(
     Args:
         before: only rows with a lower id.
     """
-    told = aliased(Collection)
-    query = _COLLECTION.where(
-        or_(
-            Collection.status != AWAITED,
-            ~exists().where(
-                told.attempt == Collection.attempt,
-                told.collector == Collection.collector,
-                told.source == Collection.source,
-                told.status != AWAITED,
-            ),
-        )
-    )
+    query = _COLLECTION.order_by(Collection.id.desc()).limit(limit)
     if collector is not None:
         query = query.where(Collection.collector == collector)
     if status is not None:
@@ -92,7 +80,32 @@ def list_collections(
         query = query.where(Collection.window_end > since)
     if until is not None:
         query = query.where(Collection.window_start < until)
-    if before is not None:
-        query = query.where(Collection.id < before)
-    query = query.order_by(Collection.id.desc()).limit(limit)
-    return [CollectionRow(**row) for row in connection.execute(query).mappings()]
+    found: list[CollectionRow] = []
+    while True:
+        page = query if before is None else query.where(Collection.id < before)
+        rows = [CollectionRow(**row) for row in connection.execute(page).mappings()]
+        found += _still_awaited(connection, rows)
+        if len(rows) < limit or len(found) >= limit:
+            return found[:limit]
+        before = rows[-1].id
+
+
+def _still_awaited(connection: Connection, rows: list[CollectionRow]) -> list[CollectionRow]:
+    """``rows`` without those that await what a source has told since."""
+    attempts = {row.attempt for row in rows if row.status == AWAITED}
+    if not attempts:
+        return rows
+    table = Collection
+    told = {
+        tuple(row)
+        for row in connection.execute(
+            select(table.attempt, table.collector, table.source).where(
+                table.attempt.in_(sorted(attempts)), table.status != AWAITED
+            )
+        )
+    }
+    return [
+        row
+        for row in rows
+        if row.status != AWAITED or (row.attempt, row.collector, row.source) not in told
+    ]
