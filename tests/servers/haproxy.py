@@ -22,7 +22,7 @@ global
     # two threads that log at once to a file lose a line
     nbthread 1
 defaults
-    timeout connect 1s
+    timeout connect 10s
     timeout client 20s
     timeout server 1s
     retries 0

@@ -43,10 +43,15 @@ class _Upstream(BaseHTTPRequestHandler):
         """Silent."""
 
 
+class _Server(ThreadingHTTPServer):
+    #: connections that wait; the default of 5 makes a gateway's wait a second for the next try
+    request_queue_size = 128
+
+
 @contextmanager
 def run_upstream() -> Iterator[int]:
     """Start an upstream, and end it; its port."""
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
+    upstream = _Server(("127.0.0.1", 0), _Upstream)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     try:
         yield upstream.server_address[1]
