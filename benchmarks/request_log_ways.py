@@ -95,6 +95,8 @@ def _load(url: str, _format: str, _path: Path) -> tuple[Used, int]:
 def _executemany(
     connection: Connection, table: str, columns: Sequence[str], rows: Rows, _number: int
 ) -> None:
+    if not rows:  # the last part of lines that fill whole parts
+        return
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
     quote = connection.dialect.identifier_preparer.quote
     connection.exec_driver_sql(
