@@ -82,11 +82,7 @@ def rabbit() -> Iterator[RabbitServer]:
 @pytest.fixture(scope="session")
 def _mariadb_schema(mariadb_server: MariaDbServer) -> str:
     """The URL of a migrated database."""
-    url = mariadb_server.create_database("userdb_test")
-    store = open_store(url)
-    upgrade(store)
-    store.close()
-    return url
+    return mariadb_server.create_userdb("userdb_test")
 
 
 @pytest.fixture

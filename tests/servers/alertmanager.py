@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from tests.servers.web_program import run_web_program
 
 _CONFIGURATION = """
 route:
@@ -75,50 +70,10 @@ class AlertmanagerServer:
 @contextmanager
 def run_alertmanager(hook: str) -> Iterator[AlertmanagerServer]:
     """Start one that tells ``hook``, a URL, and end it."""
-    program = shutil.which("prometheus-alertmanager")
-    if program is None:
-        raise RuntimeError("Alertmanager is not installed: apt-get install prometheus-alertmanager")
-    folder = Path(tempfile.mkdtemp(prefix="alertmanager-"))
-    (folder / "alertmanager.yml").write_text(_CONFIGURATION.format(hook=hook))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (folder / "out").open("wb") as out:
-        process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={folder / 'alertmanager.yml'}",
-                f"--storage.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--cluster.listen-address=",
-            ],
-            stdout=out,
-            stderr=out,
-            cwd=folder,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait(url, process, folder)
+    with run_web_program(
+        "prometheus-alertmanager",
+        _CONFIGURATION.format(hook=hook),
+        "--storage.path",
+        ["--cluster.listen-address="],
+    ) as url:
         yield AlertmanagerServer(url)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/-/ready", timeout=1).close()
-            return
-        except (OSError, urllib.error.URLError):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(
-                    "Alertmanager did not start:\n" + (folder / "out").read_text(errors="replace")
-                ) from None
-            time.sleep(0.05)

@@ -18,6 +18,9 @@ from typing import Any
 import pymysql
 from sqlalchemy.engine import URL
 
+from userdb.migrate import upgrade
+from userdb.store import open_store
+
 #: Characters that a URL must escape are in it on purpose.
 PASSWORD = "p@ss:w/rd%41"
 USER = "monitoring"
@@ -63,6 +66,14 @@ class MariaDbServer:
             f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4",
         )
         return self.url(name)
+
+    def create_userdb(self, name: str) -> str:
+        """Create a database with userdb's schema and no rows; return its URL."""
+        url = self.create_database(name)
+        store = open_store(url)
+        upgrade(store)
+        store.close()
+        return url
 
     def root(self) -> pymysql.connections.Connection[pymysql.cursors.Cursor]:
         """A connection as the server's root."""

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from tests.servers.mariadb import MariaDbServer
 from userdb.errors import ConfigError, UserdbUnavailable
-from userdb.migrate import upgrade
 from userdb.models import EventMinute, RequestLog
 from userdb.partitions import (
     DAY,
@@ -40,11 +39,7 @@ MOST = 10
 @pytest.fixture(scope="module")
 def _url(mariadb_server: MariaDbServer) -> str:
     """A database of its own: other tests count on tables without days."""
-    url = mariadb_server.create_database("userdb_partitions")
-    store = open_store(url)
-    upgrade(store)
-    store.close()
-    return url
+    return mariadb_server.create_userdb("userdb_partitions")
 
 
 @pytest.fixture
