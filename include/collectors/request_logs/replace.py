@@ -25,6 +25,9 @@ FAMILY = "request"
 #: Rows inserted in one transaction; as many may be deleted in it. SQLite's must stay short.
 _ROWS_SQLITE = 9_000
 _ROWS_SERVER = 100_000
+#: Rows of counts, and minutes, that are compared at once: what bounds memory, however long a window.
+_COUNTED = 50_000
+_MINUTES = 1_440
 #: Columns of request_minute beside its key.
 _COUNTS = [
     *(name for name in SUMS if name != "latency_us"),
@@ -65,19 +68,53 @@ def replace_minutes(
     ``parsed`` has the tables that ``Parser.parse`` fills. Minutes that are the same already are
     not written. Each transaction leaves whole minutes, raw rows before counts, and marks them.
     """
-    fresh, labels = _fresh(parsed, source)
-    stored = _stored(store, file_id, first, stop)
+    changed = late = 0
+    for low, high in _spans(parsed, first, stop):
+        replaced = _replace_span(store, parsed, source, file_id, (low, high), window_first)
+        changed += replaced.changed
+        late += replaced.late
+    return Replaced(changed, late)
+
+
+def _spans(parsed: duckdb.DuckDBPyConnection, first: int, stop: int) -> Iterator[tuple[int, int]]:
+    """[first, stop), cut into ranges of minutes that are replaced one after the other."""
+    counts = parsed.execute("SELECT minute, count(*) FROM part GROUP BY 1 ORDER BY 1").fetchall()
+    low, held = first, 0
+    for minute, rows in counts:
+        if minute > low and held + rows > _COUNTED:
+            yield low, minute
+            low, held = minute, 0
+        while minute - low >= _MINUTES:
+            yield low, low + _MINUTES
+            low, held = low + _MINUTES, 0
+        held += rows
+    while stop - low > _MINUTES:
+        yield low, low + _MINUTES
+        low += _MINUTES
+    yield low, stop
+
+
+def _replace_span(
+    store: Store,
+    parsed: duckdb.DuckDBPyConnection,
+    source: str,
+    file_id: int,
+    span: tuple[int, int],
+    window_first: int,
+) -> Replaced:
+    fresh, labels = _fresh(parsed, source, span)
+    stored = _stored(store, file_id, span)
     counted = _different(fresh, stored)
     raw = _different(
         _frame(
             parsed,
             "SELECT minute, count(*) AS requests, sum(byte_offset)::BIGINT AS offsets "
-            "FROM request GROUP BY minute",
+            f"FROM request WHERE {_in(span)} GROUP BY minute",
         ),
-        _stored_raw(store, file_id, first, stop),
+        _stored_raw(store, file_id, span),
     )
     limit = _ROWS_SQLITE if store.is_sqlite else _ROWS_SERVER
-    for part in _slices(parsed, fresh, counted | raw, limit):
+    for part in _slices(parsed, fresh, counted | raw, span, limit):
         rows = _raw_rows(parsed, part, source, file_id)
         minutes = fresh[fresh["minute"].isin(part.minutes)]
         dirty = [minute for minute in part.minutes if minute in counted]
@@ -98,6 +135,10 @@ def replace_minutes(
     return Replaced(len(counted), _late(fresh, stored, window_first))
 
 
+def _in(span: tuple[int, int]) -> str:
+    return f"minute >= {span[0]} AND minute < {span[1]}"
+
+
 def _table(parsed: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     return parsed.sql(sql).to_arrow_table()
 
@@ -109,7 +150,7 @@ def _frame(parsed: duckdb.DuckDBPyConnection, sql: str) -> pd.DataFrame:
 
 
 def _fresh(
-    parsed: duckdb.DuckDBPyConnection, source: str
+    parsed: duckdb.DuckDBPyConnection, source: str, span: tuple[int, int]
 ) -> tuple[pd.DataFrame, dict[str, Labels]]:
     """Parsed counts by ``minute`` and ``mark`` (a label set's fingerprint), and the label sets."""
     sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in SUMS)
@@ -117,7 +158,7 @@ def _fresh(
         parsed,
         f"""
         SELECT minute, service, route, instance, {sums}, max(latency_max_ms) AS latency_max_ms
-        FROM part GROUP BY minute, service, route, instance ORDER BY ALL
+        FROM part WHERE {_in(span)} GROUP BY minute, service, route, instance ORDER BY ALL
         """,
     )
     names = ("service", "route", "instance")
@@ -134,7 +175,7 @@ def _fresh(
     return frame[["minute", "mark", *_COUNTS]], labels
 
 
-def _stored(store: Store, file_id: int, first: int, stop: int) -> pd.DataFrame:
+def _stored(store: Store, file_id: int, span: tuple[int, int]) -> pd.DataFrame:
     columns = [getattr(RequestMinute, name) for name in _COUNTS]
     return read_columns(
         store,
@@ -142,13 +183,13 @@ def _stored(store: Store, file_id: int, first: int, stop: int) -> pd.DataFrame:
         .join(Series, Series.id == RequestMinute.series_id)
         .where(
             RequestMinute.file_id == file_id,
-            RequestMinute.minute >= first,
-            RequestMinute.minute < stop,
+            RequestMinute.minute >= span[0],
+            RequestMinute.minute < span[1],
         ),
     )
 
 
-def _stored_raw(store: Store, file_id: int, first: int, stop: int) -> pd.DataFrame:
+def _stored_raw(store: Store, file_id: int, span: tuple[int, int]) -> pd.DataFrame:
     """Number of raw rows and sum of their offsets, by minute."""
     minute = func.substr(cast(RequestLog.occurred_at, String), 1, 16)
     with store.read() as connection:
@@ -156,8 +197,8 @@ def _stored_raw(store: Store, file_id: int, first: int, stop: int) -> pd.DataFra
             select(minute, func.count(), func.sum(RequestLog.byte_offset))
             .where(
                 RequestLog.file_id == file_id,
-                RequestLog.occurred_at >= from_minute(first),
-                RequestLog.occurred_at < from_minute(stop),
+                RequestLog.occurred_at >= from_minute(span[0]),
+                RequestLog.occurred_at < from_minute(span[1]),
             )
             .group_by(minute)
         ).all()
@@ -196,13 +237,21 @@ def _late(fresh: pd.DataFrame, stored: pd.DataFrame, window_first: int) -> int:
 
 
 def _slices(
-    parsed: duckdb.DuckDBPyConnection, fresh: pd.DataFrame, changed: set[int], limit: int
+    parsed: duckdb.DuckDBPyConnection,
+    fresh: pd.DataFrame,
+    changed: set[int],
+    span: tuple[int, int],
+    limit: int,
 ) -> Iterator[_Slice]:
     """``changed`` minutes in order, so many at once that ``limit`` is kept.
 
     A minute with more raw rows is split: what comes before its last part has raw rows alone.
     """
-    raw = dict(parsed.execute("SELECT minute, count(*) FROM request GROUP BY 1").fetchall())
+    raw = dict(
+        parsed.execute(
+            f"SELECT minute, count(*) FROM request WHERE {_in(span)} GROUP BY 1"
+        ).fetchall()
+    )
     counts = fresh.groupby("minute").size().to_dict()
     pending: list[int] = []
     held = 0
