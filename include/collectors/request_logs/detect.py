@@ -12,6 +12,7 @@ from include.collectors.request_logs.blocks import Block
 from include.collectors.request_logs.formats import FORMATS, LogFormat
 from include.collectors.request_logs.parse import Parser
 from include.collectors.request_logs.settings import LogSource, RequestLogsSettings
+from include.collectors.request_logs.statements import records_sql
 
 #: Columns that every format has, or that are made of others: they tell nothing of a format.
 _MADE = {"time", "outcome", "reason", "route"}
@@ -78,8 +79,7 @@ def _with_times(block: Block) -> list[LogFormat]:
             one
             for one in formats
             if connection.execute(
-                f"SELECT count({one.fields['occurred_at']}) "
-                f"FROM (SELECT {one.record} AS record FROM block)"
+                f"WITH {records_sql(one)} SELECT count({one.fields['occurred_at']}) FROM records"
             ).fetchall()
             != [(0,)]
         ]

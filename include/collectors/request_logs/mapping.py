@@ -35,6 +35,10 @@ _TOKEN = """regexp_matches(part, '[0-9]') AND (
     ))"""
 
 
+#: A path whose segments are numbers, and words that no id looks like: most are, and so found fast.
+_PLAIN = r"^(?:/(?:[A-Za-z_-][\w-]{0,14}|\d+))*/?$"
+
+
 def quoted(text: str) -> str:
     """``text`` as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -103,9 +107,9 @@ def template_sql(path: str) -> str:
         list_transform(
             string_split({twice}, '/'), lambda part: CASE WHEN {_TOKEN} THEN '{{id}}' ELSE part END
         ), '/') ELSE {twice} END"""
-    # most segments that are ids hold a digit; a regexp on every path is what costs
     return (
-        f"CASE WHEN regexp_matches({path}, '[0-9@]|[a-fA-F]{{16}}') THEN {tokens} ELSE {path} END"
+        f"CASE WHEN regexp_matches({path}, '{_PLAIN}') "
+        f"THEN regexp_replace({path}, '/\\d+', '/{{id}}', 'g') ELSE {tokens} END"
     )
 
 

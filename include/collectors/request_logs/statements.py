@@ -53,7 +53,7 @@ def is_timed(log_format: LogFormat) -> str:
 
 
 def parse_sql(log_format: LogFormat, source: LogSource, lookup: Lookup = NOTHING) -> str:
-    """Make ``parsed`` of ``block``: a row a line, with ``why`` it is none of a request."""
+    """Make ``parsed`` of ``block``: a row a line; of one that is no request, ``why`` and ``line``."""
     by_table = lookup.has_routes
     by_registry = lookup.has_instances
     services = ["table_service"] * by_table + ["registered_service"] * by_registry
@@ -76,9 +76,7 @@ def parse_sql(log_format: LogFormat, source: LogSource, lookup: Lookup = NOTHING
     ]
     return f"""
         CREATE OR REPLACE TEMP TABLE parsed AS
-        WITH records AS (
-            SELECT byte_offset, line, {log_format.record} AS record FROM block
-        ), fields AS (
+        WITH {records_sql(log_format)}, fields AS (
             SELECT byte_offset, line, record IS NULL AS refused, {_is_other(log_format)} AS other,
                    {told_sql(log_format)}, {", ".join(columns)}
             FROM records
@@ -91,14 +89,16 @@ def parse_sql(log_format: LogFormat, source: LogSource, lookup: Lookup = NOTHING
                    {", ".join(texts)}
             FROM fields
         )
-        SELECT * EXCLUDE ({", ".join(["refused", "other", "told", "told_by", *extra])}) REPLACE (
-                   left({service_sql(source.service, services)}, 255) AS service,
-                   left({route}, 255) AS route{instance}
-               ),
-               at_us // 60000000 AS minute,
-               {outcome_sql(log_format)},
-               {_why(log_format)} AS why
-        FROM {lookup.looked_up("texts", source.route.host)}
+        SELECT * REPLACE (CASE WHEN why IS NOT NULL THEN line END AS line) FROM (
+            SELECT * EXCLUDE ({", ".join(["refused", "other", "told", "told_by", *extra])}) REPLACE (
+                       left({service_sql(source.service, services)}, 255) AS service,
+                       left({route}, 255) AS route{instance}
+                   ),
+                   at_us // 60000000 AS minute,
+                   {outcome_sql(log_format)},
+                   {_why(log_format)} AS why
+            FROM {lookup.looked_up("texts", source.route.host)}
+        )
     """
 
 
@@ -109,9 +109,7 @@ def times_sql(log_format: LogFormat, aggregate: str) -> str:
     """
     fields = log_format.fields
     return f"""
-        WITH records AS (
-            SELECT byte_offset, line, {log_format.record} AS record FROM block
-        ), fields AS (
+        WITH {records_sql(log_format)}, fields AS (
             SELECT byte_offset, line, record IS NULL AS refused, {_is_other(log_format)} AS other,
                    {told_sql(log_format)},
                    epoch_us({fields["occurred_at"]}) AS at_us,
@@ -122,6 +120,13 @@ def times_sql(log_format: LogFormat, aggregate: str) -> str:
         FROM (SELECT byte_offset, at_us, {_why(log_format)} AS why FROM fields)
         WHERE {is_timed(log_format)}
     """
+
+
+def records_sql(log_format: LogFormat) -> str:
+    """The table ``records`` of a query over ``block``: what a format's expressions are over."""
+    values = [f"{value} AS value_{number}" for number, value in enumerate(log_format.values, 1)]
+    read = f"SELECT byte_offset, line, {log_format.record} AS record FROM block"
+    return f"records AS (SELECT {', '.join(['*', *values])} FROM ({read}))"
 
 
 def _is_other(log_format: LogFormat) -> str:

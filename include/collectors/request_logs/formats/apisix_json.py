@@ -32,6 +32,7 @@ _RECORD = JsonRecord(
 APISIX_JSON = LogFormat(
     name="apisix_json",
     record=_RECORD.record,
+    values=_RECORD.values,
     fields=standard_fields(_RECORD),
     refusal="is not JSON",
     status_name="response.status",

@@ -53,6 +53,8 @@ class LogFormat:
         name: what sources.yaml calls it.
         record: expression over ``line`` (VARCHAR) whose value ``record`` is; null for a line
             that is not of this format. It must not raise, whatever the line.
+        values: expressions over ``record`` which are columns, ``value_1`` and so on, to those
+            below: what is needed more than once, and would be planned each time.
         fields: an expression over ``record`` for each of ``FIELDS`` that the format has. They
             must not raise; null or empty text, and "-", mean that the log doesn't tell. Times
             without a zone are TIMESTAMP AT TIME ZONE ``getvariable('zone')``.
@@ -69,6 +71,7 @@ class LogFormat:
     record: str
     fields: Mapping[str, str]
     refusal: str
+    values: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     status_name: str = "status"
     other: str | None = None

@@ -35,6 +35,7 @@ _FIELDS = standard_fields(_RECORD)
 CADDY_JSON = LogFormat(
     name="caddy_json",
     record=_RECORD.record,
+    values=_RECORD.values,
     fields={
         **_FIELDS,
         "client": f"coalesce({_FIELDS['client']}, {without_port(_RECORD.value('address'))})",

@@ -36,6 +36,7 @@ _FIELDS = standard_fields(_RECORD)
 ENVOY_JSON = LogFormat(
     name="envoy_json",
     record=_RECORD.record,
+    values=_RECORD.values,
     fields={
         **_FIELDS,
         "client": f"coalesce({_FIELDS['client']}, {without_port(_RECORD.value('address'))})",

@@ -20,7 +20,7 @@ def json_path(key: str) -> str:
 
 
 class JsonRecord:
-    """``record``, an expression over ``line``, is the list of the values of ``keys``, as text.
+    """``record``, an expression over ``line``, is a list of texts; ``values`` are of it.
 
     Args:
         keys: by name, the keys that a value may have (see ``json_path``); the first that is
@@ -28,17 +28,21 @@ class JsonRecord:
     """
 
     def __init__(self, keys: Mapping[str, Sequence[str]]) -> None:
-        self._keys = keys
+        self._numbers = {name: number for number, name in enumerate(keys, 1)}
         self.names = frozenset(keys)
-        self._flat = list(dict.fromkeys(key for names in keys.values() for key in names))
-        paths = ", ".join("'" + json_path(key).replace("'", "''") + "'" for key in self._flat)
+        flat = list(dict.fromkeys(key for names in keys.values() for key in names))
+        paths = ", ".join("'" + json_path(key).replace("'", "''") + "'" for key in flat)
         # json_type would parse each line once more; JSON that is no object is refused for its time
         self.record = f"CASE WHEN json_valid(line) THEN json_extract_string(line, [{paths}]) END"
+        self.values = tuple(
+            _first([f"nullif(nullif(record[{flat.index(key) + 1}], ''), '-')" for key in names])
+            for names in keys.values()
+        )
 
     def value(self, name: str) -> str:
-        """An expression over ``record``: text or null."""
-        found = [
-            f"nullif(nullif(record[{self._flat.index(key) + 1}], ''), '-')"
-            for key in self._keys[name]
-        ]
-        return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+        """An expression over ``values``: text or null."""
+        return f"value_{self._numbers[name]}"
+
+
+def _first(expressions: Sequence[str]) -> str:
+    return expressions[0] if len(expressions) == 1 else f"coalesce({', '.join(expressions)})"

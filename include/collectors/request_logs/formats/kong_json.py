@@ -34,6 +34,7 @@ _IP = _RECORD.value("ip")
 KONG_JSON = LogFormat(
     name="kong_json",
     record=_RECORD.record,
+    values=_RECORD.values,
     fields={
         **standard_fields(_RECORD),
         "instance": f"""CASE WHEN contains({_IP}, ':') THEN '[' || {_IP} || ']' ELSE {_IP} END

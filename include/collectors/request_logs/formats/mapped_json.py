@@ -85,6 +85,7 @@ def _build(options: MappedJson) -> LogFormat:
     return LogFormat(
         name="mapped_json",
         record=record.record,
+        values=record.values,
         fields=fields,
         refusal="is not JSON",
         verdicts=tuple(_verdict(record, rule) for rule in options.outcomes),

@@ -10,7 +10,6 @@ request that timed out is known by its status alone. ``nginx_json`` tells all of
 from __future__ import annotations
 
 from include.collectors.request_logs.formats.base import LogFormat
-from include.collectors.request_logs.formats.request_line import method
 from include.collectors.request_logs.formats.standard_fields import standard_fields
 from include.collectors.request_logs.formats.text_record import QUOTED, TextRecord
 from include.collectors.request_logs.formats.times import clf_time
@@ -19,11 +18,27 @@ _RECORD = TextRecord(
     r"^\x00*(\S+) - (.*?) \[([^\]]+)\] "
     + QUOTED
     + r" (\d{3}) (\d+|-)(?: "
-    + QUOTED
+    + QUOTED.replace("(", "(?:", 1)
     + r" "
     + QUOTED
     + r")?(?:\s|$)",
-    ("client", "user", "time", "request", "status", "bytes", "referer", "user_agent"),
+    ("client", "user", "time", "request", "status", "bytes", "user_agent"),
+    usual=(
+        ("client", r"[^\s\x00]+"),
+        " - ",
+        ("user", r'[^\s"\[]+'),
+        r" \[",
+        ("time", r"[^\]]+"),
+        r'\] "',
+        ("request", r'[^"\\]*'),
+        '" ',
+        ("status", r"\d\d\d"),
+        " ",
+        ("bytes", r"\d+|-"),
+        r' "[^"\\]*" "',
+        ("user_agent", r'[^"\\]*'),
+        r'"\s*',
+    ),
 )
 
 NGINX_COMBINED = LogFormat(
@@ -38,7 +53,6 @@ NGINX_COMBINED = LogFormat(
         "user_agent": "record.user_agent",
         "status": "try_cast(record.status AS INTEGER)",
         "bytes_sent": "try_cast(record.bytes AS BIGINT)",
-        "method": method("record.request"),
     },
     refusal="is not a line of nginx's combined format",
     open_ended=True,

@@ -49,6 +49,7 @@ _URI = f"coalesce({_value('target')}, split_part({_value('request')}, ' ', 2))"
 NGINX_JSON = LogFormat(
     name="nginx_json",
     record=_RECORD.record,
+    values=_RECORD.values,
     fields={
         **standard_fields(_RECORD),
         # one address, never a list

@@ -98,7 +98,8 @@ def compile_log_format(name: str, text: str, refusal: str) -> LogFormat:
                 f"{'when a request was' if field == 'occurred_at' else 'its status'}; "
                 f"add {example}, in nginx too"
             )
-    return LogFormat(name, record.record, fields, "is not JSON" if is_json else refusal)
+    refusal = "is not JSON" if is_json else refusal
+    return LogFormat(name, record.record, fields, refusal, record.values)
 
 
 def _names(used: list[str]) -> dict[str, str]:

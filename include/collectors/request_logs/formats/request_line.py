@@ -9,11 +9,16 @@ _ABSOLUTE = r"^[A-Za-z][A-Za-z0-9+.-]*://([^/?]*)"
 
 
 def method(line: str) -> str:
-    return f"regexp_extract({line}, '{_REQUEST}', 1)"
+    return f"{_taken_apart(line)}.method"
 
 
 def target(line: str) -> str:
-    return f"regexp_extract({line}, '{_REQUEST}', 2)"
+    return f"{_taken_apart(line)}.target"
+
+
+def _taken_apart(line: str) -> str:
+    # one expression for both: DuckDB runs it once
+    return f"regexp_extract({line}, '{_REQUEST}', ['method', 'target'])"
 
 
 def path(target: str) -> str:

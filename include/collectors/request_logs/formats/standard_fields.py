@@ -27,8 +27,9 @@ class Record(Protocol):
     """What a line was taken apart into."""
 
     names: frozenset[str]
-    #: an expression over ``line``, as LogFormat has it
+    #: as LogFormat has them
     record: str
+    values: tuple[str, ...]
 
     def value(self, name: str) -> str:
         """An expression over ``record``: text; null where the line doesn't tell."""

@@ -41,6 +41,7 @@ for _name in ("service", "route"):
 TRAEFIK_JSON = LogFormat(
     name="traefik_json",
     record=_RECORD.record,
+    values=_RECORD.values,
     fields=_FIELDS,
     refusal="is not JSON",
     status_name="DownstreamStatus",
