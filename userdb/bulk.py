@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -66,7 +66,7 @@ def bulk_insert(
         sqlalchemy.exc.IntegrityError: a duplicate, or NULL where none may be.
     """
     fields = encode_columns(model, rows)
-    count = len(fields[0].values) if fields else 0
+    count = len(fields[0].given) if fields else 0
     if not count:
         return 0
     quote = connection.dialect.identifier_preparer.quote
@@ -164,10 +164,8 @@ def _load_data(
             listed.append(name)
     handle, name = tempfile.mkstemp(prefix="userdb-", suffix=".tsv")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.writelines(
-                map("{}\n".format, map("\t".join, zip(*map(_tsv, fields), strict=True)))
-            )
+        with os.fdopen(handle, "wb") as file:
+            _write_tsv(file, fields)
         savepoint = connection.begin_nested()
         statement = (
             f"LOAD DATA LOCAL INFILE %s INTO TABLE {target.table} CHARACTER SET utf8mb4 "
@@ -199,6 +197,20 @@ def _is_lock_error(error: DBAPIError) -> bool:
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+
+
+def _write_tsv(file: BinaryIO, fields: Sequence[Field]) -> None:
+    if any(not isinstance(field.given, list) for field in fields):
+        from userdb.arrow_columns import tsv_lines
+
+        file.write(
+            tsv_lines(
+                [_tsv(field) if isinstance(field.given, list) else field.given for field in fields]
+            )
+        )
+        return
+    rows = zip(*map(_tsv, fields), strict=True)
+    file.writelines(f"{line}\n".encode() for line in map("\t".join, rows))
 
 
 def _tsv(field: Field) -> list[str]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -43,16 +44,27 @@ if TYPE_CHECKING:
 _ABSENT = object()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Field:
-    """A column and its values: None, int, float, str or bytes."""
+    """A column and what it is given: None, int, float, str or bytes; in an Arrow array as they are.
+
+    ``values`` is the list of it, which an array is only made when it is asked for.
+    """
 
     column: Column[Any]
-    values: list[Any]
+    given: list[Any] | pa.Array
 
     @property
     def binary(self) -> bool:
         return isinstance(self.column.type, LargeBinary)
+
+    @cached_property
+    def values(self) -> list[Any]:
+        if isinstance(self.given, list):
+            return self.given
+        from userdb.arrow_columns import listed
+
+        return listed(self.given)
 
 
 def encode_columns(model: type[Base], rows: Rows) -> list[Field]:
@@ -66,10 +78,9 @@ def encode_columns(model: type[Base], rows: Rows) -> list[Field]:
     for attribute in mapper.column_attrs:
         column: Column[Any] = attribute.columns[0]  # type: ignore[assignment]
         columns[attribute.key] = columns.setdefault(column.name, column)
-    given = _as_lists(rows)
     count = len(rows)
-    data: dict[Column[Any], list[Any]] = {}
-    for name, values in given.items():
+    data: dict[Column[Any], Any] = {}
+    for name, values in _by_column(rows):
         found = columns.get(name)
         if found is None:
             raise RowError(
@@ -83,16 +94,27 @@ def encode_columns(model: type[Base], rows: Rows) -> list[Field]:
             default = _default(column)
             if default is not None and column not in data:
                 data[column] = [default] * count
-    return [Field(column, _encode(column, values)) for column, values in data.items()]
+    return [_field(column, values) for column, values in data.items()]
 
 
-def _as_lists(rows: Rows) -> dict[str, list[Any]]:
+def _by_column(rows: Rows) -> Iterator[tuple[str, list[Any] | pa.ChunkedArray]]:
     if not isinstance(rows, Sequence):
         if hasattr(rows, "column_names"):
-            return {name: _arrow_list(rows[name]) for name in rows.column_names}
-        return {str(name): _series_list(rows[name]) for name in rows.columns}
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name, _ABSENT) for row in rows] for name in names}
+            yield from zip(rows.column_names, rows.columns, strict=True)
+        else:
+            yield from ((str(name), _series_list(rows[name])) for name in rows.columns)
+        return
+    for name in dict.fromkeys(name for row in rows for name in row):
+        yield name, [row.get(name, _ABSENT) for row in rows]
+
+
+def _field(column: Column[Any], values: list[Any] | pa.ChunkedArray) -> Field:
+    if isinstance(values, list):
+        return Field(column, _encode(column, values))
+    from userdb.arrow_columns import checked
+
+    found = checked(column, values)
+    return Field(column, _encode(column, values.to_pylist()) if found is None else found)
 
 
 class _UtcTexts(list[Any]):
@@ -109,22 +131,6 @@ def _series_list(series: pd.Series[Any]) -> list[Any]:
         return _UtcTexts(None if t == "NaT" else t.replace("T", " ") for t in texts)
     # Python's own numbers and datetimes; pandas.NA and NaT stay as they are
     return series.tolist()
-
-
-def _arrow_list(column: pa.ChunkedArray) -> list[Any]:
-    import pyarrow as pa
-
-    if column.null_count == len(column):
-        return [None] * len(column)
-    kind = column.type
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        utc = column.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
-        return _UtcTexts(utc.cast(pa.string()).to_pylist())
-    if pa.types.is_string(kind) or (pa.types.is_primitive(kind) and not column.null_count):
-        # several times as fast as to_pylist, which makes an object of every value first
-        values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
-        return values
-    return list(column.to_pylist())
 
 
 def _default(column: Column[Any]) -> Any:

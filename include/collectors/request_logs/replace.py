@@ -25,7 +25,7 @@ FAMILY = "request"
 #: Rows inserted in one transaction; as many may be deleted in it. SQLite's must stay short.
 _ROWS_SQLITE = 9_000
 _ROWS_SERVER = 100_000
-#: Rows of counts, and minutes, that are compared at once: what bounds memory, however long a window.
+#: Rows of counts, and minutes, that are compared at once: it bounds memory, however long a window.
 _COUNTED = 50_000
 _MINUTES = 1_440
 #: Columns of request_minute beside its key.

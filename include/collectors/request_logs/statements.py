@@ -53,7 +53,7 @@ def is_timed(log_format: LogFormat) -> str:
 
 
 def parse_sql(log_format: LogFormat, source: LogSource, lookup: Lookup = NOTHING) -> str:
-    """Make ``parsed`` of ``block``: a row a line; of one that is no request, ``why`` and ``line``."""
+    """Make ``parsed`` of ``block``: a row a line, with ``why`` and ``line`` if it is no request."""
     by_table = lookup.has_routes
     by_registry = lookup.has_instances
     services = ["table_service"] * by_table + ["registered_service"] * by_registry
@@ -74,6 +74,7 @@ def parse_sql(log_format: LogFormat, source: LogSource, lookup: Lookup = NOTHING
         f' AS "{name}"'
         for name, length in _LENGTHS.items()
     ]
+    dropped = ", ".join(["refused", "other", "told", "told_by", *extra])
     return f"""
         CREATE OR REPLACE TEMP TABLE parsed AS
         WITH {records_sql(log_format)}, fields AS (
@@ -90,7 +91,7 @@ def parse_sql(log_format: LogFormat, source: LogSource, lookup: Lookup = NOTHING
             FROM fields
         )
         SELECT * REPLACE (CASE WHEN why IS NOT NULL THEN line END AS line) FROM (
-            SELECT * EXCLUDE ({", ".join(["refused", "other", "told", "told_by", *extra])}) REPLACE (
+            SELECT * EXCLUDE ({dropped}) REPLACE (
                        left({service_sql(source.service, services)}, 255) AS service,
                        left({route}, 255) AS route{instance}
                    ),

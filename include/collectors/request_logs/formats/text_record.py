@@ -26,7 +26,7 @@ class TextRecord:
             what may follow it, so that RE2 needs one pass.
     """
 
-    values = ()
+    values: tuple[str, ...] = ()
 
     def __init__(
         self,
