@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event
 
+from include.collectors.request_logs import replace
 from tests.collectors.request_logs import gateway_log as log
 from userdb.models import Dirty, PolicyState
 from userdb.retention import purge
@@ -135,6 +136,24 @@ def test_any_windows_then_all_is_all(
     # ids of files come in the order of their being seen, which may differ
     assert _without_ids(log.contents(store)) == in_one_go
     store.close()
+
+
+@pytest.mark.parametrize(("counted", "minutes"), [(1, 1440), (50_000, 1), (25, 7), (1000, 60)])
+def test_spans_of_a_long_window_are_all_of_it(
+    counted: int,
+    minutes: int,
+    hour: Path,
+    in_one_go: list[str],
+    sqlite_store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replace, "_COUNTED", counted)
+    monkeypatch.setattr(replace, "_MINUTES", minutes)
+    # before, so that there is something to replace, and minutes that are the same
+    log.collect(sqlite_store, log.settings(hour, keep="none"), 10, 31)
+    report = log.collect(sqlite_store, log.settings(hour), 0, 60)
+    assert (report.rows, report.late) == (600, 0)
+    assert _without_ids(log.contents(sqlite_store)) == in_one_go
 
 
 def _without_ids(rows: dict[str, list[dict[str, object]]]) -> list[str]:

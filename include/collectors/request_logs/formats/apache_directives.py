@@ -70,7 +70,7 @@ def compile_log_format(name: str, string: str, refusal: str) -> LogFormat:
             pieces.append(string[end : found.start()])
         end = found.end()
         letter = found["letter"]
-        pieces.append("%" if letter == "%" else _variable(letter, found["argument"]))
+        pieces += ["%"] if letter == "%" else _variable(letter, found["argument"])
     if end < len(string):
         pieces.append(string[end:])
     record = compile_template(pieces)
@@ -85,10 +85,10 @@ def compile_log_format(name: str, string: str, refusal: str) -> LogFormat:
     return LogFormat(name, record.record, fields, refusal)
 
 
-def _variable(letter: str, argument: str | None) -> Variable:
+def _variable(letter: str, argument: str | None) -> list[str | Variable]:
     if argument is not None:
         name = _ARGUMENTS.get((letter, argument.removeprefix("begin:").lower()))
-        return Variable(name, solid=letter in "Tt" and name is not None)
+        return [Variable(name, solid=letter in "Tt" and name is not None)]
     if letter == "t":
-        return Variable("time", pattern=r"\[([^\]]+)\]")
-    return Variable(_LETTERS.get(letter), solid=letter in _SOLID)
+        return ["[", Variable("time"), "]"]
+    return [Variable(_LETTERS.get(letter), solid=letter in _SOLID)]

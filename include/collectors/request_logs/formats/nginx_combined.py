@@ -14,7 +14,7 @@ from include.collectors.request_logs.formats.standard_fields import standard_fie
 from include.collectors.request_logs.formats.text_record import QUOTED, TextRecord
 from include.collectors.request_logs.formats.times import clf_time
 
-_RECORD = TextRecord(
+RECORD = TextRecord(
     r"^\x00*(\S+) - (.*?) \[([^\]]+)\] "
     + QUOTED
     + r" (\d{3}) (\d+|-)(?: "
@@ -43,10 +43,10 @@ _RECORD = TextRecord(
 
 NGINX_COMBINED = LogFormat(
     name="nginx_combined",
-    record=_RECORD.record,
+    record=RECORD.record,
     fields={
-        **standard_fields(_RECORD),
-        "occurred_at": clf_time(_RECORD.value("time")),
+        **standard_fields(RECORD),
+        "occurred_at": clf_time(RECORD.value("time")),
         # what is empty, or "-", becomes null later: to look for it here would cost
         "client": "record.client",
         "user": "record.user",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from include.collectors.request_logs.formats.text_record import TextRecord
+from include.collectors.request_logs.formats.text_record import Part, TextRecord
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,28 @@ def compile_template(pieces: Sequence[str | Variable]) -> TextRecord:
     """
     pattern = r"^\x00*"
     names: list[str] = []
+    usual: list[Part] | None = []
     for at, piece in enumerate(pieces):
         if isinstance(piece, str):
-            pattern += re.escape(piece)
+            literal = re.escape(piece)
+            pattern += literal
+            usual = None if usual is None else [*usual, literal]
             continue
-        found = piece.pattern or _between(_text(pieces, at - 1), piece, _text(pieces, at + 1))
-        if piece.name is None or piece.name in names:
-            found = found.replace("(", "(?:", 1)
-        else:
+        before, after = _text(pieces, at - 1), _text(pieces, at + 1)
+        found = piece.pattern or _between(before, piece, after)
+        is_value = piece.name is not None and piece.name not in names
+        pattern += found if is_value else found.replace("(", "(?:", 1)
+        is_last = at == len(pieces) - 1
+        if piece.pattern is not None or not (after or is_last):
+            usual = None
+        if usual is not None:
+            value = _up_to(before, piece, after)
+            usual.append((piece.name, value) if is_value and piece.name else value)
+        if is_value and piece.name:
             names.append(piece.name)
-        pattern += found
-    return TextRecord(pattern + r"\s*$", names)
+    if usual is not None:
+        usual.append(r"\s*")
+    return TextRecord(pattern + r"\s*$", names, usual=usual if names else None)
 
 
 def _text(pieces: Sequence[str | Variable], at: int) -> str:
@@ -57,3 +68,11 @@ def _between(before: str, variable: Variable, after: str) -> str:
     if before.endswith("[") and after.startswith("]"):
         return r"([^\]]*)"
     return r"(\S*?)" if variable.solid else "(.*?)"
+
+
+def _up_to(before: str, variable: Variable, after: str) -> str:
+    """What ``_between`` gives, narrowed: it ends at the first character of what follows."""
+    if before.endswith('"') and after.startswith('"'):
+        return r'[^"\\\x00]*'
+    blanks = r"\n" if after and not variable.solid else r"\s"
+    return rf"[^{re.escape(after[:1])}{blanks}\x00]*"

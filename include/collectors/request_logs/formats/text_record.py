@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 #: What stands between double quotes; a quote in it is escaped by a backslash.
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
 #: Groups that RE2 finds in one pass over a line; with more it takes several times as long.
 _GROUPS = 4
 
-#: The parts of a regular expression that has no other groups than the values: what stands between
-#: them, and (name, pattern) of each.
-Parts = Sequence[str | tuple[str, str]]
+#: A part of a regular expression that has no other groups than values: what stands between them, or
+#: name and pattern of one.
+Part: TypeAlias = str | tuple[str, str]
 
 
 class TextRecord:
@@ -33,7 +34,7 @@ class TextRecord:
         pattern: str,
         names: Sequence[str],
         other: str | None = None,
-        usual: Parts | None = None,
+        usual: Sequence[Part] | None = None,
     ) -> None:
         self.names = frozenset(names)
         is_other = "" if other is None else f" OR regexp_matches(line, {_literal(other)})"
@@ -50,7 +51,7 @@ class TextRecord:
         return f"nullif(nullif(record.{name}, '-'), '')"
 
 
-def _fast(usual: Parts) -> str:
+def _fast(usual: Sequence[Part]) -> str:
     """The case of a line that ``usual`` matches: as many groups at once as one pass finds."""
     whole = "".join(part if isinstance(part, str) else f"(?:{part[1]})" for part in usual)
     before, grouped = "^", "^"
