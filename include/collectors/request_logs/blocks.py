@@ -17,7 +17,7 @@ MAX_LINE = 8 << 20
 _PROBE = 64 << 10
 _CLOSE = 256 << 10
 #: Lines of one Arrow batch: DuckDB's threads share a block by batches.
-_BATCH = 32_768
+_BATCH = 8_192
 
 
 @dataclass(frozen=True)
