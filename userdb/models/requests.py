@@ -14,6 +14,7 @@ from userdb.types import Float64, UtcDateTime
 __all__ = [
     "LATENCY_BOUNDS_MS",
     "LATENCY_COLUMNS",
+    "OTHER_ROUTE",
     "OUTCOMES",
     "RequestLog",
     "RequestMinute",
@@ -21,6 +22,9 @@ __all__ = [
 ]
 
 OUTCOMES = ("ok", "client_error", "auth_failure", "timeout", "server_error")
+#: The route that request_minute counts all others as, where a minute has too many; no path is one,
+#: as they begin with a slash. Raw requests keep their own.
+OTHER_ROUTE = "{other}"
 
 
 class SourceFile(Base):
