@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from monitoring.notify import Receiver, notify
@@ -15,6 +16,7 @@ from monitoring.notify.evidence import (
     RouteFound,
 )
 from monitoring.notify.reconcile import reconcile
+from monitoring.notify.request_evidence import read_exemplars, summed_routes
 from monitoring.policy.kinds import parse_policy
 from sqlalchemy import event, insert, text
 
@@ -363,7 +365,7 @@ def test_evidence_costs_the_same_few_queries_for_many_alerts(sqlite_store):
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("query", ["events", "routes", "containers"])
+@pytest.mark.parametrize("query", ["events", "routes", "requests", "containers"])
 def test_evidence_is_read_by_an_index_over_time(sqlite_store, query):
     plans = []
 
@@ -381,8 +383,15 @@ def test_evidence_is_read_by_an_index_over_time(sqlite_store, query):
             reader._newest_events(NOW - minutes(5), NOW)
             wanted = "SEARCH monitor_event USING INDEX ix_monitor_event_occurred_at"
         elif query == "routes":
-            reader._summed_routes(NOW - minutes(5), NOW)
+            summed_routes(connection, NOW - minutes(5), NOW)
             wanted = "SEARCH request_minute USING PRIMARY KEY (minute>"
+        elif query == "requests":
+            routes = [SimpleNamespace(labels={"service": "sim"}, timeout=1)]
+            span = (NOW - minutes(5), NOW)
+            list(read_exemplars(connection, routes, "timeout", *span, named=[], limit=3))
+            wanted = "SEARCH request_log USING PRIMARY KEY (occurred_at>"
+            assert len(plans) == 2
+            assert all(plan.startswith(wanted) for plan in plans), plans
         else:
             reader._samples(NOW)
             wanted = "SEARCH container_sample USING PRIMARY KEY (minute>"
