@@ -31,6 +31,10 @@ class SourceFile(Base):
     """A log file, known by its content: a SHA-256 of its first decompressed bytes.
 
     So app.log, app.log.1 and app.log.1.gz are one file, whatever the rotation named it.
+
+    A row whose ``prefix_length`` is 0 is of a compressed file as it lies on disk, and says when it
+    ends: ``prefix_hash`` is a mark of it, ``size`` its size, and it has no line from ``last_seen``
+    on.
     """
 
     __tablename__ = "source_file"

@@ -28,6 +28,15 @@ from monitoring.signals import CONTAINER, EVENT, REQUEST, Family
 from userdb.models import ContainerSample, MonitorEvent, Series
 from userdb.times import to_minute
 
+__all__ = [
+    "ContainerFound",
+    "EventsFound",
+    "Evidence",
+    "EvidenceReader",
+    "RequestFound",
+    "RouteFound",
+]
+
 #: Lines of each sort.
 _LINES = 3
 _NEWEST = 5000
