@@ -118,7 +118,8 @@ def _arrow_list(column: pa.ChunkedArray) -> list[Any]:
         return [None] * len(column)
     kind = column.type
     if pa.types.is_timestamp(kind) and kind.tz is not None:
-        utc = column.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+        # not safe: cuts nanoseconds off
+        utc = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.timestamp("us"))
         return _UtcTexts(utc.cast(pa.string()).to_pylist())
     if pa.types.is_string(kind) or (pa.types.is_primitive(kind) and not column.null_count):
         # several times as fast as to_pylist, which makes an object of every value first

@@ -148,6 +148,12 @@ class Parser:
         """The latest time of the lines in ``data``, microseconds since 1970."""
         return self._times(data, "max(at_us)")
 
+    def time_range(self, block: Block) -> tuple[int, int] | None:
+        """The earliest and the latest time of the lines of ``block``, microseconds since 1970."""
+        with self._registered(block):
+            first, last = self.row(times_sql(self._format, "min(at_us), max(at_us)"))
+        return None if first is None else (first, last)
+
     def _times(self, data: bytes, aggregate: str) -> int | None:
         end = data.rfind(b"\n") + 1
         if not end:
