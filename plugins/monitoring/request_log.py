@@ -114,9 +114,7 @@ def find_requests(
         query = query.where(table.duration_ms >= wanted.min_duration_ms)
     if order == "duration":
         query = query.order_by(table.duration_ms.desc())  # puts null last on both dialects
-    query = query.order_by(
-        table.occurred_at.desc(), table.file_id.desc(), table.byte_offset.desc()
-    )
+    query = query.order_by(table.occurred_at.desc(), table.file_id.desc(), table.byte_offset.desc())
 
     def read(after: Place | None, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
         return connection.execute(_following(query, order, after).limit(limit)).all()

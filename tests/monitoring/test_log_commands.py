@@ -152,16 +152,19 @@ def looked_up(sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MONITORING_SOURCES", str(tmp_path / "sources.yaml"))
     monkeypatch.setenv("USERDB_URL", str(sqlite_store.engine.url))
     at = gateway_log.at
-    create_route(
-        sqlite_store, RouteSpec(name="api", service="shop", path="/api"), by="test", now=at(1)
-    )
-    for minute, service in ((-60, "sim"), (8, "moved")):
+
+    def enrol(service: str, instance: str, address: str, minute: float) -> None:
         asked = Registration(
-            service=service, instance_id="one", address="10.1.0.2", port=80, ttl_s=9000
+            service=service, instance_id=instance, address=address, port=80, ttl_s=9000
         )
-        if service == "moved":
-            deregister(sqlite_store, instance_key("sim", "one"), by="test", now=at(7))
         register(sqlite_store, asked, by="test", now=at(minute))
+
+    enrol("sim", "one", "10.1.0.2", -60)
+    enrol("shop", "other", "10.1.0.3", -60)
+    spec = RouteSpec(name="api", service="shop", path="/api")
+    create_route(sqlite_store, spec, by="test", now=at(1))
+    deregister(sqlite_store, instance_key("sim", "one"), by="test", now=at(7))
+    enrol("sim", "two", "10.1.0.2", 8)
     return path
 
 
@@ -171,7 +174,7 @@ def test_a_source_is_parsed_as_it_is_collected(looked_up: Path, sqlite_store: St
     assert [(row["route"], row["instance"], row["service"]) for row in rows] == [
         (None, "one", "sim"),
         ("api", "one", "shop"),
-        ("api", "one", "shop"),
+        ("api", "two", "shop"),
     ]
     assert "without the route table" not in said
     settings = gateway_log.settings(looked_up.parent, route={"template": False})

@@ -241,9 +241,7 @@ def test_requests_of_routes_that_are_counted_as_one_keep_their_own(store):
     for route in ("{other}", "/named"):
         counts = {MINUTE - 1: {"requests": 9, "timeout": 9}}
         put_requests(store, counts, route=route, source="gateway")
-    put_raw(
-        store, timed_out(3, "/named", route="/named"), timed_out(2, "/x.php", route="/x.php")
-    )
+    put_raw(store, timed_out(3, "/named", route="/named"), timed_out(2, "/x.php", route="/x.php"))
     assert [one.path for one in requests_found(store)] == ["/x.php"]
 
 

@@ -211,9 +211,7 @@ def test_an_arrow_table_has_the_same_hard_texts(way: Store, count: int) -> None:
 def test_what_does_not_fit_of_an_arrow_table_is_named(
     sqlite_store: Store, column: pa.Array, error: str
 ) -> None:
-    rows = [
-        {name: value for name, value in row.items() if name != "source"} for row in _events(1)
-    ]
+    rows = [{name: value for name, value in row.items() if name != "source"} for row in _events(1)]
     table = pa.Table.from_pylist(rows).append_column("source", column)
     with pytest.raises(RowError, match=error):
         sqlite_store.write(lambda connection: bulk_insert(connection, MonitorEvent, table))

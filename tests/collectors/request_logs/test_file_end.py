@@ -18,7 +18,6 @@ from tests.collectors.request_logs import gateway_log as log
 from userdb.store import Store, open_store
 
 
-
 @pytest.fixture
 def decompressed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
     """Bytes that come out of compressed files beyond their heads, by the file's name."""
