@@ -23,6 +23,13 @@ from include.collectors.container_stats.sample import sample_row
 from include.collectors.container_stats.settings import EngineHost
 from include.collectors.manifests.comparison import compare
 from include.collectors.manifests.loader import load_manifests
+from tests.collectors.container_stats.payloads import (
+    cgroup_v2,
+    ended,
+    inspect_answer,
+    pod_metrics,
+    pod_of,
+)
 from tests.fuzz.storable import assert_storable
 from tests.fuzz.target import Target
 from userdb.series import fingerprint
@@ -34,40 +41,16 @@ _REFUSED = (KeyError, TypeError, AttributeError, ValueError)
 _STATES = ("running", "exited", "dead", "healthy", "unhealthy", "none", "OOMKilled")
 
 _INSPECT = {
-    "Id": "e9df76eef52845a8",
-    "Created": "2026-03-01T11:00:00.123456789Z",
-    "Name": "/sim",
-    "RestartCount": 2,
-    "Image": "sha256:957afaf7",
-    "Config": {"Image": "sim:1.4", "Labels": {"com.docker.compose.service": "sim-engine"}},
+    **inspect_answer(
+        ExitCode=137,
+        StartedAt="2026-03-01T11:58:01Z",
+        FinishedAt="2026-03-01T11:58:00Z",
+        Health={"Status": "unhealthy", "FailingStreak": 3},
+    ),
     "HostConfig": {"NanoCpus": 500000000, "CpuQuota": 0, "CpuPeriod": 0, "Memory": 67108864},
-    "State": {
-        "Status": "running",
-        "OOMKilled": False,
-        "ExitCode": 137,
-        "StartedAt": "2026-03-01T11:58:01Z",
-        "FinishedAt": "2026-03-01T11:58:00Z",
-        "Health": {"Status": "unhealthy", "FailingStreak": 3},
-    },
 }
-_STATS = {
-    "read": "2026-03-01T12:00:01Z",
-    "pids_stats": {"current": 5, "limit": 18446744073709551615},
-    "blkio_stats": {"io_service_bytes_recursive": [{"major": 8, "op": "read", "value": 1000}]},
-    "cpu_stats": {
-        "cpu_usage": {"total_usage": 3000000000, "percpu_usage": [1, 2]},
-        "system_cpu_usage": 50000000000,
-        "online_cpus": 4,
-        "throttling_data": {"periods": 9, "throttled_periods": 4, "throttled_time": 777},
-    },
-    "precpu_stats": {
-        "cpu_usage": {"total_usage": 2000000000},
-        "system_cpu_usage": 46000000000,
-        "online_cpus": 4,
-    },
-    "memory_stats": {"usage": 2000000, "stats": {"inactive_file": 500000}, "limit": 3000000},
-    "networks": {"eth0": {"rx_bytes": 11, "tx_bytes": 22}},
-}
+_STATS = cgroup_v2()
+_STATS["cpu_stats"]["cpu_usage"]["percpu_usage"] = [1, 2]
 
 
 def _is_sample(container: Container, events: list[ContainerEvent] | None = None) -> None:
@@ -129,54 +112,17 @@ def _event(action: str, mark: str = "id-sim", **attributes: str) -> bytes:
     return json.dumps({**told, "timeNano": at * 10**9}).encode()
 
 
-_POD = {
-    "metadata": {
-        "name": "web-5d8c7b9f6d-x2x4q",
-        "namespace": "prod",
-        "uid": "uid-web",
-        "creationTimestamp": "2026-03-01T07:59:00Z",
-        "labels": {"app": "web"},
-    },
-    "spec": {
-        "nodeName": "node-1",
-        "restartPolicy": "Always",
-        "containers": [
-            {
-                "name": "app",
-                "image": "registry.example.org/web:2",
-                "resources": {"limits": {"cpu": "500m", "memory": "256Mi"}},
-            }
-        ],
-        "initContainers": [{"name": "init", "image": "init:1"}],
-    },
-    "status": {
-        "phase": "Running",
-        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}],
-        "containerStatuses": [
-            {
-                "name": "app",
-                "ready": True,
-                "started": True,
-                "restartCount": 1,
-                "state": {"running": {"startedAt": "2026-03-01T08:00:00Z"}},
-                "lastState": {
-                    "terminated": {
-                        "exitCode": 137,
-                        "reason": "OOMKilled",
-                        "finishedAt": "2026-03-01T11:58:00Z",
-                    }
-                },
-            }
-        ],
-        "initContainerStatuses": [
-            {"name": "init", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
-        ],
-    },
-}
-_METRICS = {
-    "metadata": {"name": "web-5d8c7b9f6d-x2x4q", "namespace": "prod"},
-    "containers": [{"name": "app", "usage": {"cpu": "123456789n", "memory": "65536Ki"}}],
-}
+_POD = pod_of(
+    spec={"initContainers": [{"name": "init", "image": "init:1"}]},
+    restartCount=1,
+    lastState=ended("OOMKilled", 137),
+)
+_POD["status"]["conditions"] = [
+    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+]
+_POD["status"]["initContainerStatuses"] = [
+    {"name": "init", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+]
 
 
 def _cluster(data: bytes) -> None:
@@ -282,7 +228,7 @@ TARGETS = (
     Target(
         "kubernetes_pods",
         lambda: _cluster,
-        (json.dumps([_POD, _METRICS]).encode(),),
+        (json.dumps([_POD, pod_metrics()]).encode(),),
         (*_STATES, "terminated", "waiting", "Failed", "Succeeded", "Never", "10Ei", "1e99"),
     ),
     Target(

@@ -13,7 +13,16 @@ from sqlalchemy import select
 
 from include.collectors.config import Settings
 from include.collectors.run import run_collector
-from tests.integration.gateway_requests import collect_log, wait_for
+from tests.integration.gateway_requests import (
+    Request,
+    as_sent,
+    collect_log,
+    outcomes_of,
+    outcomes_of_minutes,
+    send_requests,
+    wait_for,
+    wait_for_lines,
+)
 from tests.servers.nginx import OWN_FORMAT, TIMEZONE, Nginx, run_nginx
 from userdb.ledger import CollectionReport
 from userdb.models import RequestLog, RequestMinute, Series
@@ -121,6 +130,36 @@ def test_every_request_is_counted_once(
     )
     assert {row.labels["service"] for row in minutes} == {"shop"}
     assert not any("secret" in (row.path or "") for row in rows)
+
+
+_LOGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "nginx_json": ("json.log", {}),
+    "nginx_combined": ("combined.log", {}),
+    "nginx_log_format": ("own.log", {"log_format": OWN_FORMAT}),
+}
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[tuple[Nginx, Counter[Request]]]:
+    """Another nginx, and what was sent to it: much of it at once."""
+    with run_nginx() as server:
+        requests = send_requests(server)
+        for name, _ in _LOGS.values():
+            wait_for_lines(server.folder / name, sum(requests.values()))
+        yield server, requests
+
+
+@pytest.mark.parametrize("log_format", _LOGS)
+def test_every_request_of_many_at_once_is_a_row(
+    sqlite_store: Store, loaded: tuple[Nginx, Counter[Request]], log_format: str
+) -> None:
+    (server, sent), (name, options) = loaded, _LOGS[log_format]
+    report, rows = collect_log(sqlite_store, server.folder / name, log_format, options=options)
+    assert (report.rows, report.rejected) == (sum(sent.values()), 0)
+    assert as_sent(rows) == sent
+    outcomes = Counter(row.outcome for row in rows)
+    assert outcomes == outcomes_of(sent)
+    assert outcomes_of_minutes(sqlite_store, name) == outcomes
 
 
 def test_the_error_log_tells_of_failed_log_ins_and_time_limits(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import delete, insert
 
 from userdb.ledger import CollectionReport, SourceReport, mark_dirty, record
-from userdb.models import ContainerSample, RequestMinute
+from userdb.models import ContainerSample, RequestLog, RequestMinute
 from userdb.series import fingerprint, intern_series, touch_series
 from userdb.store import Store
 from userdb.times import from_minute, to_minute
@@ -31,9 +32,10 @@ def put_requests(
     service: str = "sim",
     route: str = "/run",
     file_id: int = 1,
+    **others: str,
 ) -> None:
-    """Replace one series' minutes: minute → counts by column."""
-    labels = {"service": service, "route": route}
+    """Replace one series' minutes: minute → counts by column; ``others`` are labels too."""
+    labels = {"service": service, "route": route, **others}
 
     def work(connection):
         (series,) = intern_series(connection, "request", [labels]).values()
@@ -62,6 +64,27 @@ def put_requests(
 
     if rows:
         store.write(work)
+
+
+def put_raw(store: Store, *rows: Mapping[str, Any]) -> None:
+    """Raw requests, in the order of their file; ``occurred_at`` must be among their columns."""
+    base = {
+        "file_id": 1,
+        "source": "gateway",
+        "service": "sim",
+        "route": "/run",
+        "instance": None,
+        "method": "GET",
+        "host": None,
+        "path": "/run",
+        "status": 200,
+        "outcome": "ok",
+        "outcome_reason": "status=200",
+        "duration_ms": None,
+        "request_id": None,
+    }
+    values = [{**base, "byte_offset": 100 * place, **row} for place, row in enumerate(rows)]
+    store.write(lambda connection: connection.execute(insert(RequestLog), values))
 
 
 def put_sample(store: Store, minute: int, container: str, **columns) -> None:

@@ -13,11 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 import pytest
 from monitoring.cli import app
+from monitoring.registry.definition import Registration, instance_key
+from monitoring.registry.registration import deregister, register
+from monitoring.routes.definition import RouteSpec
+from monitoring.routes.table import create_route
 from typer.testing import CliRunner
 
 from include.collectors.request_logs.detect import detect, rivals
 from include.collectors.request_logs.parse import COLUMNS
+from tests.collectors.request_logs import gateway_log
 from tests.collectors.request_logs.samples import OPTIONS, SAMPLES
+from userdb.store import Store
 
 _BY_FORMAT = {
     name: b"\n".join(sample.line for sample in SAMPLES if sample.format == name) + b"\n"
@@ -126,11 +132,77 @@ def test_options_come_from_the_command_or_from_a_source(
         "paths": [str(path)],
         "format": "mapped_json",
         "options": OPTIONS["mapped_json"],
+        # nothing is looked up, so that userdb isn't asked
+        "route": {"table": False},
+        "instance": {"registry": False},
     }
     sources.write_text(json.dumps({"request_logs": {"sources": [source]}}))
     monkeypatch.setenv("MONITORING_SOURCES", str(sources))
     assert _run("parse", path, "--source", "gateway") == given
     assert json.loads(given[0])["reason"] == "error.kind=deadline"
+
+
+@pytest.fixture
+def looked_up(sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A log of three requests, its source, and what names its routes and instances meanwhile."""
+    path = tmp_path / "access.log"
+    path.write_bytes(gateway_log.lines([0.5, 5.5, 9.5]))
+    settings = gateway_log.settings(tmp_path, route={"template": False})
+    (tmp_path / "sources.yaml").write_text(settings.model_dump_json(exclude_unset=True))
+    monkeypatch.setenv("MONITORING_SOURCES", str(tmp_path / "sources.yaml"))
+    monkeypatch.setenv("USERDB_URL", str(sqlite_store.engine.url))
+    at = gateway_log.at
+
+    def enrol(service: str, instance: str, address: str, minute: float) -> None:
+        asked = Registration(
+            service=service, instance_id=instance, address=address, port=80, ttl_s=9000
+        )
+        register(sqlite_store, asked, by="test", now=at(minute))
+
+    enrol("sim", "one", "10.1.0.2", -60)
+    enrol("shop", "other", "10.1.0.3", -60)
+    spec = RouteSpec(name="api", service="shop", path="/api")
+    create_route(sqlite_store, spec, by="test", now=at(1))
+    deregister(sqlite_store, instance_key("sim", "one"), by="test", now=at(7))
+    enrol("sim", "two", "10.1.0.2", 8)
+    return path
+
+
+def test_a_source_is_parsed_as_it_is_collected(looked_up: Path, sqlite_store: Store) -> None:
+    printed, said, _ = _run("parse", looked_up, "--source", "gateway")
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert [(row["route"], row["instance"], row["service"]) for row in rows] == [
+        (None, "one", "sim"),
+        ("api", "one", "shop"),
+        ("api", "two", "shop"),
+    ]
+    assert "without the route table" not in said
+    settings = gateway_log.settings(looked_up.parent, route={"template": False})
+    gateway_log.collect(sqlite_store, settings, 0, 10)
+    stored = gateway_log.contents(sqlite_store)["raw"]
+    names = ("route", "instance", "service", "path", "status")
+    assert [[row[name] for name in names] for row in rows] == [
+        [row[name] for name in names] for row in stored
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("mysql+pymysql://u:secret@127.0.0.1:1/userdb", "can't be reached"),
+        ("sqlite:///{folder}/empty.sqlite", "has no schema yet"),
+    ],
+)
+def test_a_source_is_parsed_without_userdb_and_says_so(
+    looked_up: Path, monkeypatch: pytest.MonkeyPatch, url: str, why: str
+) -> None:
+    monkeypatch.setenv("USERDB_URL", url.format(folder=looked_up.parent))
+    printed, said, code = _run("parse", looked_up, "--source", "gateway")
+    assert code == 0
+    assert {json.loads(line)["route"] for line in printed.splitlines()} == {None}
+    assert "without the route table and the registry, as userdb can't be asked" in said
+    assert why in said
+    assert "secret" not in said
 
 
 def test_a_file_with_nothing_to_read_fails(tmp_path: Path) -> None:

@@ -251,6 +251,20 @@ def run_upkeep(store: Store, now: datetime) -> None:
     watch.find_problems(store, now=now, limits=watch.Limits.from_environment())
 
 
+def requests_pages(client: TestClient, now: datetime) -> list[str]:
+    """Both orders of raw requests with every filter, and what leads to their second pages."""
+    span = f"from={now - timedelta(hours=24):%Y-%m-%dT%H:%MZ}&to={now:%Y-%m-%dT%H:%MZ}"
+    every = (
+        "source=a&service=a&route=a&instance=a&outcome=ok&status=200&request_id=a&min_duration_ms=1"
+    )
+    found = []
+    for query in (span, f"{span}&order=duration"):
+        first = f"/requests?limit=1&{query}"
+        rest = client.get(f"/api/v1{first}").links["next"]["url"]
+        found += [first, f"/requests{rest}", f"/requests?{query}&{every}"]
+    return found
+
+
 def read_api(store: Store, now: datetime) -> None:
     _, key = create_key(store, "plans", SCOPES, by="test", now=now)
     app = create_app(login=None)
@@ -264,6 +278,8 @@ def read_api(store: Store, now: datetime) -> None:
         f"/alerts?as_of={now:%Y-%m-%dT%H:%MZ}&from={begin}",
         f"/alerts/{alert}",
         f"/alerts/{alert}/history",
+        f"/alerts/{alert}/evidence",
+        *requests_pages(client, now),
         "/status",
         "/collections",
         "/collections?collector=request_logs",

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from types import SimpleNamespace
+
 import pytest
 from monitoring.notify import Receiver, notify
 from monitoring.notify.context import AlertContext, condition_text, contexts_of, read_context
-from monitoring.notify.evidence import ContainerFound, EventsFound, EvidenceReader, RouteFound
+from monitoring.notify.evidence import (
+    ContainerFound,
+    EventsFound,
+    EvidenceReader,
+    RequestFound,
+    RouteFound,
+)
 from monitoring.notify.reconcile import reconcile
+from monitoring.notify.request_evidence import read_exemplars, summed_routes
 from monitoring.policy.kinds import parse_policy
 from sqlalchemy import event, insert, text
 
-from tests.monitoring.facts import put_requests, put_sample
+from tests.monitoring.facts import put_raw, put_requests, put_sample
 from tests.notify.episodes import NOW, POLICY, add_policy, deliveries, minutes, put_alert
 from tests.notify.hooks import listening
 from userdb.models import MonitorEvent
@@ -146,6 +156,105 @@ def test_the_slowest_routes_are_evidence_for_latency(store):
     assert [one.mean_ms for one in found.evidence] == [4.0, 3.0, 2.0]
 
 
+def timed_out(seconds_ago, path, **columns):
+    """A raw request that timed out."""
+    return {
+        "occurred_at": NOW - timedelta(seconds=seconds_ago),
+        "path": path,
+        "status": 504,
+        "outcome": "timeout",
+        "outcome_reason": "status=504",
+        **columns,
+    }
+
+
+def requests_found(store):
+    ((found,),) = contexts(store)
+    return [one for one in found.evidence if isinstance(one, RequestFound)]
+
+
+def test_requests_that_failed_are_evidence_of_each_of_the_worst_routes(store):
+    add_policy(store)
+    put_alert(store, "sim")
+    for route, number in (("/a", 9), ("/b", 5), ("/c", 0)):
+        counted = {MINUTE - 1: {"requests": 10, "timeout": number}}
+        put_requests(store, counted, route=route, source="gateway")
+    put_requests(store, {MINUTE - 1: {"requests": 10, "timeout": 10}}, service="other")
+    details = {"duration_ms": 30000.5, "request_id": "c0ffee", "instance": None}
+    put_raw(
+        store,
+        timed_out(50, "/a/1", route="/a"),
+        timed_out(40, "/a/2", route="/a"),
+        timed_out(5, "/a/3", route="/a", status=200, outcome="ok"),
+        timed_out(30, "/a/4", route="/a"),
+        timed_out(45, "/b/1", route="/b", **details),
+        timed_out(1, "/c/1", route="/c"),
+        timed_out(1, "/other", route="/a", service="other"),
+        timed_out(1, "/other", route="/a", source="another"),
+        timed_out(1, "/other", route="/a", instance="i"),
+        timed_out(-1, "/after", route="/a"),
+        timed_out(301, "/long/ago", route="/b"),
+    )
+    found = requests_found(store)
+    # of each route the newest, before any has its second
+    assert [one.path for one in found] == ["/a/4", "/b/1", "/a/2"]
+    assert found[1] == RequestFound(
+        at=NOW - timedelta(seconds=45),
+        method="GET",
+        path="/b/1",
+        status=504,
+        outcome="timeout",
+        reason="status=504",
+        **details,
+    )
+
+
+@pytest.mark.parametrize(
+    ("signal", "paths"),
+    [
+        ("requests.latency_max", ["/slowest", "/slow", "/fast"]),
+        ("requests.latency_avg", ["/slowest", "/slow", "/fast"]),
+        ("requests.ok_ratio", ["/failed"]),
+        ("requests.count", ["/newest", "/fast", "/slow"]),
+    ],
+)
+def test_requests_are_chosen_by_what_the_policy_looks_at(store, signal, paths):
+    add_policy(store, signal=signal, condition="> 0")
+    put_alert(store, "sim")
+    counts = {"requests": 9, "ok": 8, "latency_count": 9, "latency_sum_ms": 9}
+    put_requests(store, {MINUTE - 1: counts}, source="gateway")
+    at = [{"occurred_at": NOW - timedelta(seconds=ago)} for ago in range(50)]
+    put_raw(
+        store,
+        {**at[2], "path": "/fast", "duration_ms": 1.0},
+        {**at[3], "path": "/slow", "duration_ms": 700.0},
+        {**at[4], "path": "/slowest", "duration_ms": 900.0},
+        {**at[1], "path": "/newest"},
+        timed_out(9, "/failed"),
+    )
+    assert [one.path for one in requests_found(store)] == paths
+
+
+def test_requests_of_routes_that_are_counted_as_one_keep_their_own(store):
+    add_policy(store)
+    put_alert(store, "sim", labels={"service": "sim", "route": "{other}"})
+    for route in ("{other}", "/named"):
+        counts = {MINUTE - 1: {"requests": 9, "timeout": 9}}
+        put_requests(store, counts, route=route, source="gateway")
+    put_raw(store, timed_out(3, "/named", route="/named"), timed_out(2, "/x.php", route="/x.php"))
+    assert [one.path for one in requests_found(store)] == ["/x.php"]
+
+
+def test_so_many_requests_are_looked_through_and_no_more(store, monkeypatch):
+    add_policy(store)
+    put_alert(store, "sim")
+    put_requests(store, {MINUTE - 1: {"requests": 9, "timeout": 9}}, source="gateway")
+    monkeypatch.setattr("monitoring.notify.request_evidence._NEWEST", 2)
+    ok = {"status": 200, "outcome": "ok"}
+    put_raw(store, timed_out(4, "/1"), *(timed_out(ago, "/2", **ok) for ago in (3, 2, 1)))
+    assert requests_found(store) == []
+
+
 def test_a_containers_last_exit_is_evidence_wherever_a_container_is_named(store):
     add_policy(store, signal="containers.running", condition="< 1")
     put_alert(store, "sim", labels={"container": "sim-1"})
@@ -187,10 +296,10 @@ def test_evidence_that_can_not_be_read_stops_no_message(store, monkeypatch, capl
     put_alert(store, "sim")
     put_requests(store, {MINUTE - 1: {"requests": 10, "timeout": 9}})
 
-    def broken(self, *_times):
-        return list(self._connection.execute(text("SELECT nothing FROM nowhere")))
+    def broken(connection, *_times):
+        return list(connection.execute(text("SELECT nothing FROM nowhere")))
 
-    monkeypatch.setattr(EvidenceReader, "_summed_routes", broken)
+    monkeypatch.setattr("monitoring.notify.evidence.summed_routes", broken)
     with listening() as hook:
         report = notify(store, now=NOW, receivers=[Receiver("ops", hook.url)])
     assert (report.sent, report.errors) == (1, {})
@@ -254,7 +363,7 @@ def test_evidence_costs_the_same_few_queries_for_many_alerts(sqlite_store):
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("query", ["events", "routes", "containers"])
+@pytest.mark.parametrize("query", ["events", "routes", "requests", "containers"])
 def test_evidence_is_read_by_an_index_over_time(sqlite_store, query):
     plans = []
 
@@ -272,8 +381,15 @@ def test_evidence_is_read_by_an_index_over_time(sqlite_store, query):
             reader._newest_events(NOW - minutes(5), NOW)
             wanted = "SEARCH monitor_event USING INDEX ix_monitor_event_occurred_at"
         elif query == "routes":
-            reader._summed_routes(NOW - minutes(5), NOW)
+            summed_routes(connection, NOW - minutes(5), NOW)
             wanted = "SEARCH request_minute USING PRIMARY KEY (minute>"
+        elif query == "requests":
+            routes = [SimpleNamespace(labels={"service": "sim"}, timeout=1)]
+            span = (NOW - minutes(5), NOW)
+            list(read_exemplars(connection, routes, "timeout", *span, named=[], limit=3))
+            wanted = "SEARCH request_log USING PRIMARY KEY (occurred_at>"
+            assert len(plans) == 2
+            assert all(plan.startswith(wanted) for plan in plans), plans
         else:
             reader._samples(NOW)
             wanted = "SEARCH container_sample USING PRIMARY KEY (minute>"

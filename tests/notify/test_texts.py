@@ -15,7 +15,7 @@ from markdown import markdown
 from monitoring.notify import Receiver
 from monitoring.notify.channels import open_channel
 from monitoring.notify.context import AlertContext
-from monitoring.notify.evidence import ContainerFound, EventsFound, RouteFound
+from monitoring.notify.evidence import ContainerFound, EventsFound, RequestFound, RouteFound
 from monitoring.notify.payload import resolved_alert
 from monitoring.notify.phrases import PHRASES
 from monitoring.notify.sample import sample_messages
@@ -34,6 +34,28 @@ EVIDENCE = (
         failed={"timeout": 120},
         mean_ms=812.4,
         max_ms=30000.0,
+    ),
+    RequestFound(
+        at=NOW - timedelta(seconds=2),
+        method="GET",
+        path="/runs/7",
+        status=504,
+        outcome="timeout",
+        reason="status=504",
+        duration_ms=30000.2,
+        request_id="c0ffee",
+        instance="10.0.0.7:80",
+    ),
+    RequestFound(
+        at=NOW - timedelta(seconds=3),
+        method=None,
+        path=None,
+        status=None,
+        outcome="client_error",
+        reason="state=CR",
+        duration_ms=None,
+        request_id=None,
+        instance=None,
     ),
     ContainerFound(
         container="sim-1",
@@ -94,6 +116,9 @@ def test_a_firing_message_says_what_where_since_when_value_evidence_and_links():
   Evidence:
     - 12 × ValueError: mesh is empty
     - sim /runs/{{id}}: 240 requests, 120 timed out, mean 812 ms, slowest 30000 ms
+    - 2026-03-01 11:59:58 UTC GET /runs/7: 504 timed out, 30000 ms, instance 10.0.0.7:80, \
+request id c0ffee
+    - 2026-03-01 11:59:57 UTC -: client error (state=CR)
     - container sim-1: exited, exit code 137, killed for want of memory, failures in an \
 hour: 3, for want of memory: 2, ended 2026-03-01 12:00 UTC, 2 restarts
 """
@@ -120,6 +145,9 @@ def test_the_same_in_chinese():
   依据：
     - 12 次 ValueError: mesh is empty
     - sim /runs/{{id}}：240 个请求，120 超时，平均 812 毫秒，最慢 30000 毫秒
+    - 2026-03-01 11:59:58 UTC GET /runs/7：504 超时，30000 毫秒，实例 10.0.0.7:80，\
+请求 ID c0ffee
+    - 2026-03-01 11:59:57 UTC -：客户端错误 (state=CR)
     - 容器 sim-1：已退出，退出码 137，因内存不足被终止，一小时内异常退出 3 次，\
 其中 2 次因内存不足，结束于 2026-03-01 12:00 UTC，重启 2 次
 """

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import IntegrityError
@@ -157,10 +159,24 @@ def _requests(count: int) -> pd.DataFrame:
     return frame
 
 
+def _arrow(frame: pd.DataFrame) -> pa.Table:
+    """The same as an Arrow table of two chunks, and what only Arrow can say of its columns."""
+    half = len(frame) // 2
+    table = pa.concat_tables(
+        pa.Table.from_pandas(part, preserve_index=False) for part in (frame[:half], frame[half:])
+    )
+    status = pc.cast(table["status"], pa.int32())
+    table = table.set_column(table.column_names.index("status"), "status", status)
+    nothing = pa.nulls(len(frame))
+    return table.append_column("service", nothing).append_column("host", nothing.cast(pa.string()))
+
+
 @pytest.mark.parametrize("count", [6, 600])
-def test_frames_with_missing_values(way: Store, count: int) -> None:
+@pytest.mark.parametrize("as_arrow", [False, True])
+def test_tables_with_missing_values(way: Store, count: int, as_arrow: bool) -> None:
     frame = _requests(count)
-    assert way.write(lambda connection: bulk_insert(connection, RequestLog, frame)) == count
+    rows = _arrow(frame) if as_arrow else frame
+    assert way.write(lambda connection: bulk_insert(connection, RequestLog, rows)) == count
     with way.read() as connection:
         stored = _stored(connection, RequestLog, RequestLog.byte_offset)
     assert [row["status"] for row in stored[:3]] == [200, None, 504]
@@ -169,6 +185,36 @@ def test_frames_with_missing_values(way: Store, count: int) -> None:
     assert [row["route"] for row in stored[:3]] == ["/a", None, "/ü"]
     assert stored[0]["occurred_at"] == datetime(2026, 1, 31, 2, 0, 0, 123456, tzinfo=UTC)
     assert stored[-1]["byte_offset"] == (count - 1) * 2**33
+    assert {(row["service"], row["host"]) for row in stored} == {(None, None)}
+
+
+@pytest.mark.parametrize("count", [3, 450])
+def test_an_arrow_table_has_the_same_hard_texts(way: Store, count: int) -> None:
+    events = [
+        {name: value for name, value in row.items() if name != "detail"} for row in _events(count)
+    ]
+    table = pa.Table.from_pylist(events)
+    assert way.write(lambda connection: bulk_insert(connection, MonitorEvent, table)) == count
+    with way.read() as connection:
+        stored = _stored(connection, MonitorEvent, MonitorEvent.id)
+    for given, found in zip(events, stored, strict=True):
+        assert {name: found[name] for name in given} == given
+
+
+@pytest.mark.parametrize(
+    ("column", "error"),
+    [
+        (pa.array(["x" * 256]), r"row 0: monitor_event\.source can't hold 'xxx"),
+        (pa.array([5]), "source can't hold 5: not text"),
+    ],
+)
+def test_what_does_not_fit_of_an_arrow_table_is_named(
+    sqlite_store: Store, column: pa.Array, error: str
+) -> None:
+    rows = [{name: value for name, value in row.items() if name != "source"} for row in _events(1)]
+    table = pa.Table.from_pylist(rows).append_column("source", column)
+    with pytest.raises(RowError, match=error):
+        sqlite_store.write(lambda connection: bulk_insert(connection, MonitorEvent, table))
 
 
 @pytest.mark.parametrize("count", [10, 400])
@@ -265,7 +311,14 @@ def test_naive_datetimes_are_refused(store: Store, as_frame: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", [[], pd.DataFrame({"minute": [], "series_id": [], "events": []}), pd.DataFrame()]
+    "rows",
+    [
+        [],
+        pd.DataFrame({"minute": [], "series_id": [], "events": []}),
+        pd.DataFrame(),
+        pa.table({"minute": [], "series_id": [], "events": []}),
+    ],
+    ids=["list", "frame", "empty-frame", "arrow"],
 )
 def test_nothing_to_insert(store: Store, rows: Any) -> None:
     assert store.write(lambda connection: bulk_insert(connection, EventMinute, rows)) == 0

@@ -13,6 +13,7 @@ from monitoring.retention import parse_days
 from sqlalchemy import event, func, insert, select
 from typer.testing import CliRunner
 
+from tests.monitoring.facts import put_raw
 from tests.servers.mariadb import MariaDbServer
 from userdb.errors import ConfigError, UserdbUnavailable
 from userdb.models import EventMinute, RequestLog
@@ -67,19 +68,8 @@ def names(store: Store, table: str = "event_minute") -> list[str]:
 def put(store: Store, *times: datetime) -> None:
     """A minute's count and a request at each of the times."""
     minutes = [{"minute": to_minute(at), "series_id": 1, "events": 1} for at in times]
-    requests = [
-        {
-            "occurred_at": at,
-            "file_id": 1,
-            "byte_offset": number,
-            "source": "gateway",
-            "outcome": "ok",
-            "outcome_reason": "status=200",
-        }
-        for number, at in enumerate(times)
-    ]
     store.write(lambda connection: connection.execute(insert(EventMinute), minutes))
-    store.write(lambda connection: connection.execute(insert(RequestLog), requests))
+    put_raw(store, *({"occurred_at": at} for at in times))
 
 
 def days(store: Store) -> list[int]:

@@ -8,6 +8,7 @@ import pytest
 from monitoring.signals import FAMILIES
 from sqlalchemy import event, func, select
 
+from tests.monitoring.facts import put_raw
 from userdb.bulk import bulk_insert
 from userdb.errors import ConfigError, NaiveDatetimeError
 from userdb.models import EventMinute, MonitorEvent, RequestLog
@@ -21,17 +22,6 @@ NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 def _fill(store: Store) -> None:
     """A request and an event every second of the minute before noon and the one after it."""
     times = [NOON + timedelta(seconds=second) for second in range(-60, 60)]
-    requests = [
-        {
-            "occurred_at": at,
-            "file_id": 1,
-            "byte_offset": number,
-            "source": "gateway",
-            "outcome": "ok",
-            "outcome_reason": "status=200",
-        }
-        for number, at in enumerate(times)
-    ]
     events = [
         {
             "event_id": f"e{number}",
@@ -48,7 +38,7 @@ def _fill(store: Store) -> None:
     minutes = [
         {"minute": to_minute(NOON) + offset, "series_id": 1, "events": 30} for offset in (-1, 0)
     ]
-    store.write(lambda connection: bulk_insert(connection, RequestLog, requests))
+    put_raw(store, *({"occurred_at": at} for at in times))
     store.write(lambda connection: bulk_insert(connection, MonitorEvent, events))
     store.write(lambda connection: bulk_insert(connection, EventMinute, minutes))
 

@@ -14,6 +14,7 @@ from userdb.types import Float64, UtcDateTime
 __all__ = [
     "LATENCY_BOUNDS_MS",
     "LATENCY_COLUMNS",
+    "OTHER_ROUTE",
     "OUTCOMES",
     "RequestLog",
     "RequestMinute",
@@ -21,12 +22,19 @@ __all__ = [
 ]
 
 OUTCOMES = ("ok", "client_error", "auth_failure", "timeout", "server_error")
+#: The route that request_minute counts all others as, where a minute has too many; no path is one,
+#: as they begin with a slash. Raw requests keep their own.
+OTHER_ROUTE = "{other}"
 
 
 class SourceFile(Base):
     """A log file, known by its content: a SHA-256 of its first decompressed bytes.
 
     So app.log, app.log.1 and app.log.1.gz are one file, whatever the rotation named it.
+
+    A row whose ``prefix_length`` is 0 is of a compressed file as it lies on disk, and says when it
+    ends: ``prefix_hash`` is a mark of it, ``size`` its size, and it has no line from ``last_seen``
+    on.
     """
 
     __tablename__ = "source_file"

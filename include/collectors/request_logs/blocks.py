@@ -87,21 +87,35 @@ def read_blocks(
             rest = b""
 
 
-def blocks_from(
-    low_us: int, blocks: Iterable[Block], latest_time: Callable[[bytes], int | None]
-) -> Iterator[Block]:
+class BlocksFrom:
     """``blocks`` without the first ones, as long as they end before ``low_us``.
 
     What is compressed can't be searched; to see when a block ends is all that it costs.
+
+    Attributes:
+        dropped: the latest time at which one of those ends; None where there was none.
+        done: whether all blocks were read.
     """
-    remaining = iter(blocks)
-    for block in remaining:
-        tail = block.data[-_PROBE:]
-        at = latest_time(tail[tail.find(b"\n") + 1 :])
-        if at is None or at >= low_us:
-            yield block
-            break
-    yield from remaining
+
+    def __init__(
+        self, low_us: int, blocks: Iterable[Block], latest_time: Callable[[bytes], int | None]
+    ) -> None:
+        self._low_us = low_us
+        self._blocks = iter(blocks)
+        self._latest_time = latest_time
+        self.dropped: int | None = None
+        self.done = False
+
+    def __iter__(self) -> Iterator[Block]:
+        for block in self._blocks:
+            tail = block.data[-_PROBE:]
+            at = self._latest_time(tail[tail.find(b"\n") + 1 :])
+            if at is None or at >= self._low_us:
+                yield block
+                break
+            self.dropped = at if self.dropped is None else max(at, self.dropped)
+        yield from self._blocks
+        self.done = True
 
 
 def time_range(

@@ -14,7 +14,7 @@ from userdb.models import SourceFile
 from userdb.store import Store
 
 #: As long as its column.
-_PATH_LENGTH = 1024
+PATH_LENGTH = 1024
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def _identify(connection: Connection, source: str, file: LogFile, now: datetime)
     head = file.identity
     lengths = connection.scalars(
         select(SourceFile.prefix_length)
-        .where(SourceFile.source == source, SourceFile.prefix_length <= len(head))
+        .where(SourceFile.source == source, SourceFile.prefix_length.between(1, len(head)))
         .distinct()
     ).all()
     marks = {length: _hash(head[:length]) for length in lengths}
@@ -58,7 +58,7 @@ def _identify(connection: Connection, source: str, file: LogFile, now: datetime)
                 source=source,
                 prefix_length=len(head),
                 prefix_hash=_hash(head),
-                path=str(file.path)[:_PATH_LENGTH],
+                path=str(file.path)[:PATH_LENGTH],
                 size=0,
                 first_seen=now,
                 last_seen=now,
@@ -84,7 +84,7 @@ def note_read(
         .where(SourceFile.id == known.id)
         .values(
             size=max(size, known.size),
-            path=str(file.path)[:_PATH_LENGTH],
+            path=str(file.path)[:PATH_LENGTH],
             last_seen=now,
         )
     )

@@ -69,6 +69,8 @@ class ParsedFile:
     rejected: int = 0
     #: decompressed bytes up to which lines were read
     read_to: int = 0
+    #: of all lines that have one, in and out of the range, microseconds since 1970
+    latest_time: int | None = None
     samples: list[Rejected] = field(default_factory=list)
 
 
@@ -146,6 +148,12 @@ class Parser:
         """The latest time of the lines in ``data``, microseconds since 1970."""
         return self._times(data, "max(at_us)")
 
+    def time_range(self, block: Block) -> tuple[int, int] | None:
+        """The earliest and the latest time of the lines of ``block``, microseconds since 1970."""
+        with self._registered(block):
+            first, last = self.row(times_sql(self._format, "min(at_us), max(at_us)"))
+        return None if first is None else (first, last)
+
     def _times(self, data: bytes, aggregate: str) -> int | None:
         end = data.rfind(b"\n") + 1
         if not end:
@@ -187,9 +195,11 @@ class Parser:
         for block in blocks:
             self._load(block, self._parse_sql)
             parsed.read_to = block.offset + len(block.data)
-            count, other, first, earliest, last = self._span()
+            count, other, first, earliest, latest, last = self._span()
             parsed.lines += count
             parsed.other += other
+            if latest is not None:
+                parsed.latest_time = max(latest, parsed.latest_time or latest)
             if first is not None:
                 for number, samples in pending:
                     if window_us[0] <= first < window_us[1]:
@@ -241,16 +251,16 @@ class Parser:
         finally:
             self.connection.unregister("block")
 
-    def _span(self) -> tuple[int, int, int | None, int | None, int | None]:
+    def _span(self) -> tuple[int, int, int | None, int | None, int | None, int | None]:
         """Of the block: requests; other lines of the format; time of the first of both; earliest
-        time; of the last."""
+        and latest time; of the last."""
         timed = is_timed(self._format)
-        lines, other, first, earliest, last = self.row(
+        lines, other, first, earliest, latest, last = self.row(
             f"SELECT count(*) FILTER ({TAKEN}), count(*) FILTER ({OTHER}), "
             f"arg_min(at_us, byte_offset) FILTER ({timed}), min(at_us) FILTER ({timed}), "
-            f"arg_max(at_us, byte_offset) FILTER ({timed}) FROM parsed"
+            f"max(at_us) FILTER ({timed}), arg_max(at_us, byte_offset) FILTER ({timed}) FROM parsed"
         )
-        return lines, other, first, earliest, last
+        return lines, other, first, earliest, latest, last
 
     def _empty_tables(self) -> None:
         if self._has_tables:

@@ -52,6 +52,22 @@ class Reading:
                 self.stop = block.offset + len(block.data)
 
 
+def time_range(path: Path, parser: Parser) -> tuple[int, int] | None:
+    """The earliest and the latest time of a log file's lines, microseconds since 1970; None where
+    none has a time.
+
+    Raises:
+        CollectionError: the file can't be read to its end.
+    """
+    with open_log(path) as stream, _told(path):
+        found = [
+            span
+            for block in read_blocks(stream, 0, None)
+            if (span := parser.time_range(block)) is not None
+        ]
+    return (min(first for first, _ in found), max(last for _, last in found)) if found else None
+
+
 class _Counted:
     """A stream, and how much was read of it."""
 

@@ -17,10 +17,10 @@ import pyarrow as pa
 from sqlalchemy import exists, select
 
 from userdb.models import RequestMinute, Series, SourceFile
+from userdb.models.requests import OTHER_ROUTE
 from userdb.store import Store
 
-#: The route that all others are counted as; no path is one, as they begin with a slash.
-OTHER = "{other}"
+OTHER = OTHER_ROUTE
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import numpy as np
 from monitoring.window import Window
 from numpy.typing import NDArray
 
-from include.collectors.request_logs.blocks import blocks_from, read_blocks, time_range
+from include.collectors.request_logs.blocks import BlocksFrom, read_blocks, time_range
 from include.collectors.request_logs.compression import BROKEN
 from include.collectors.request_logs.coverage import Extent, Held, collected_before, held_by
+from include.collectors.request_logs.file_end import FileEnd
 from include.collectors.request_logs.files import FoundFiles, LogFile, broken, distinct
 from include.collectors.request_logs.identity import KnownFile, identify, note_read
 from include.collectors.request_logs.parse import ParsedFile, Parser
@@ -176,22 +177,40 @@ class SourceRun:
             self._late += replaced.late
 
     def _parse(self, file: LogFile) -> ParsedFile:
+        if file.compressed:
+            return self._parse_compressed(file)
         span, parser = self._span, self._parser
         first, last = span.low - span.allowance, span.high + span.allowance
         stream = file.stream()
-        if file.compressed:
-            blocks = blocks_from(first, read_blocks(stream, 0, None), parser.latest_time)
-        else:
-            start, stop = time_range(stream, file.size, first, last, parser.latest_time)
-            stream.seek(start)
-            blocks = read_blocks(stream, start, stop)
+        start, stop = time_range(stream, file.size, first, last, parser.latest_time)
+        stream.seek(start)
         return parser.parse(
+            read_blocks(stream, start, stop),
+            span.low,
+            span.high,
+            window_us=span.window_us,
+            stop_us=None,
+        )
+
+    def _parse_compressed(self, file: LogFile) -> ParsedFile:
+        span, parser = self._span, self._parser
+        end = FileEnd(self._store, self._source, file, span.allowance)
+        blocks = BlocksFrom(
+            span.low - span.allowance,
+            () if end.lies_before(span.low) else read_blocks(file.stream(), 0, None),
+            parser.latest_time,
+        )
+        parsed = parser.parse(
             blocks,
             span.low,
             span.high,
             window_us=span.window_us,
-            stop_us=last if file.compressed else None,
+            stop_us=span.high + span.allowance,
         )
+        # refused lines without any time count in every window
+        if blocks.done and (parsed.latest_time is not None or not parsed.rejected):
+            end.note(blocks.dropped, parsed.latest_time, self._now)
+        return parsed
 
     def _fail(self, path: Path, message: str) -> None:
         self._failures.append(f"{path} {message}")

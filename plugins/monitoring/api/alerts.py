@@ -23,6 +23,8 @@ from monitoring.api.parameters import (
     parse_matchers,
 )
 from monitoring.api.store import ConnectionDep
+from monitoring.notify.context import evidence_of
+from monitoring.notify.evidence import Evidence
 from monitoring.policy.definition import Severity
 from userdb.errors import UnknownAlertError
 
@@ -98,6 +100,16 @@ def alert(connection: ConnectionDep, alert_id: AlertId, as_of: AsOf = None) -> A
     return AlertNow(
         id=alert_id, holds=ids == [alert_id], alerts=[one for one in found if one is not None]
     )
+
+
+@router.get("/{alert_id}/evidence", summary="What userdb holds of an alert")
+def evidence(connection: ConnectionDep, alert_id: AlertId) -> list[Evidence]:
+    """A few lines, as messages have them: the worst routes and some of their requests, the top
+    messages of exceptions, the state of containers. Of an alert that is over: of when it fired."""
+    known = get_alert(connection, alert_id)
+    if known is None:
+        raise UnknownAlertError(f"there is no alert {alert_id}")
+    return list(evidence_of(connection, known))
 
 
 @router.get("/{alert_id}/history", summary="What became of an alert")

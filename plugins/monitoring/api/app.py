@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from monitoring.api import (
     acts,
+    alert_page,
     alerts,
     audit,
     callbacks,
@@ -25,6 +26,7 @@ from monitoring.api import (
     pull,
     push,
     registry,
+    requests,
     routes,
     sentry,
     signals,
@@ -68,10 +70,12 @@ def create_app(
     problems.install(app)
     app.include_router(alerts.router, prefix=_API)
     app.include_router(acts.router, prefix=_API)
+    app.include_router(alert_page.router)
     app.include_router(silences.router, prefix=_API)
     app.include_router(signals.router, prefix=_API)
     app.include_router(policies.router, prefix=_API)
     app.include_router(chain_status.router, prefix=_API)
+    app.include_router(requests.router, prefix=_API)
     app.include_router(registry.router)
     app.include_router(routes.router)
     app.include_router(gateway.router)

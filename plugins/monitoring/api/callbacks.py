@@ -17,6 +17,7 @@ from monitoring.alerts.read import get_alert
 from monitoring.api.acknowledge_page import Page, render
 from monitoring.api.store import StoreDep
 from monitoring.notify.answers import Answer, answered, grant_of
+from monitoring.notify.context import evidence_of
 from userdb.errors import AlertError, TokenError, UnknownAlertError
 from userdb.store import Store
 
@@ -90,7 +91,8 @@ def _page(store: Store, episode: str, token: str, *, done: bool = False) -> Page
     """The page about the alert that holds now where ``episode`` was."""
     with store.read() as connection:
         found = [get_alert(connection, one) for one in successors(connection, episode)]
-    alerts = [one for one in found if one is not None]
-    if not alerts:
-        return Page(error=f"alert {episode} never was: late data took it back")
-    return Page(alert=alerts[-1], token=token, done=done)
+        alerts = [one for one in found if one is not None]
+        if not alerts:
+            return Page(error=f"alert {episode} never was: late data took it back")
+        evidence = evidence_of(connection, alerts[-1])
+    return Page(alert=alerts[-1], evidence=evidence, token=token, done=done)

@@ -26,6 +26,7 @@ from monitoring.cli.receiver import receiver
 from monitoring.cli.registry import routes, services
 from monitoring.cli.replay import replay
 from monitoring.cli.report import report
+from monitoring.cli.requests import requests
 from monitoring.cli.routing import routing
 from monitoring.cli.serve import serve
 from monitoring.cli.silence import silence
@@ -58,6 +59,7 @@ app.add_typer(db, name="db")
 app.add_typer(alerts, name="alerts")
 app.add_typer(policy, name="policy")
 app.add_typer(logs, name="logs")
+app.add_typer(requests, name="requests")
 app.add_typer(routing, name="routing")
 app.add_typer(silence, name="silence")
 app.add_typer(receiver, name="receiver")

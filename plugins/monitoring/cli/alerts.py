@@ -75,9 +75,10 @@ def alerts_list(
 
 @alerts.command("show")
 def alerts_show(alert_id: str, format_: Format = "table") -> None:
-    """One alert, its history, and what receivers were told of it."""
+    """One alert, its history, and evidence: what userdb holds of it."""
     from monitoring.alerts.read import get_alert, read_history
     from monitoring.cli.output import print_alert, print_json
+    from monitoring.notify.context import evidence_of
 
     as_json = is_json(format_)
     with opened_store() as store, store.read() as connection:
@@ -87,7 +88,12 @@ def alerts_show(alert_id: str, format_: Format = "table") -> None:
                 f"there is no alert {alert_id}; `monitoring alerts list` shows those there are"
             )
         history = read_history(connection, row.id)
-    print_json({"alert": row, "history": history}) if as_json else print_alert(row, history)
+        evidence = evidence_of(connection, row)
+    if as_json:
+        found = [one.model_dump() for one in evidence]
+        print_json({"alert": row, "evidence": found, "history": history})
+    else:
+        print_alert(row, evidence, history)
 
 
 @alerts.command("history")

@@ -1,4 +1,4 @@
-"""``monitoring logs``: gateways' log files, looked at without userdb."""
+"""``monitoring logs``: gateways' log files, looked at; nothing is stored of them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitoring.cli.options import note
-from userdb.errors import ConfigError
+from monitoring.cli.options import note, opened_store
+from userdb.errors import ConfigError, SchemaError, UserdbUnavailable
 
 if TYPE_CHECKING:
+    from include.collectors.request_logs.lookup import Lookup
     from include.collectors.request_logs.settings import LogSource
 
 logs = typer.Typer(help="Gateways' log files.", no_args_is_help=True)
@@ -44,11 +45,16 @@ def logs_parse(
     ] = None,
     timezone: Annotated[str, typer.Option(help="of times that name none")] = "UTC",
     source: Annotated[
-        str | None, typer.Option(help="as this source in sources.yaml, with its services, routes")
+        str | None,
+        typer.Option(
+            help="as this source in sources.yaml, with its services, routes, and what the route "
+            "table and the registry said at the time"
+        ),
     ] = None,
     output: Annotated[str, typer.Option(help="json (an object a line), csv or parquet")] = "json",
 ) -> None:
     """Print a log's requests on stdout, and on stderr what could not be read."""
+    from include.collectors.request_logs.lookup import NOTHING
     from include.collectors.request_logs.parse import Parser
     from include.collectors.request_logs.reading import Reading, open_log
     from include.collectors.request_logs.settings import RequestLogsSettings
@@ -58,8 +64,9 @@ def logs_parse(
     if output not in WRITERS:
         raise typer.BadParameter(f"{output!r} is no output; choose {', '.join(WRITERS)}")
     chosen = _source(file, log_format, options, timezone, source)
+    lookup = NOTHING if source is None else _lookup(file, chosen)
     with (
-        Parser(chosen, RequestLogsSettings()) as parser,
+        Parser(chosen, RequestLogsSettings(), lookup) as parser,
         open_log(file) as stream,
         WRITERS[output](sys.stdout.buffer) as write,
     ):
@@ -70,6 +77,25 @@ def logs_parse(
     tally.print(reading)
     if not tally.lines and tally.rejected:
         raise typer.Exit(1)
+
+
+def _lookup(file: Path, source: LogSource) -> Lookup:
+    """The collector's look-ups at the time of the file's lines; none where userdb has none."""
+    from include.collectors.request_logs.lookup import NOTHING, read_lookup
+    from include.collectors.request_logs.parse import Parser
+    from include.collectors.request_logs.reading import time_range
+    from include.collectors.request_logs.settings import RequestLogsSettings
+
+    if not (source.route.table or source.instance.registry):
+        return NOTHING
+    try:
+        with opened_store() as store:
+            with Parser(source, RequestLogsSettings()) as parser:
+                span = time_range(file, parser)
+            return NOTHING if span is None else read_lookup(store, source, span[0], span[1] + 1)
+    except (UserdbUnavailable, SchemaError) as error:
+        note(f"without the route table and the registry, as userdb can't be asked: {error}")
+        return NOTHING
 
 
 def _source(

@@ -18,6 +18,7 @@ from userdb.errors import MonitoringError
 if TYPE_CHECKING:  # the command starts faster without what it does not need
     from monitoring.alerts.read import ActRow, AlertRow, TransitionRow
     from monitoring.chain import AnalysisReport
+    from monitoring.notify.evidence import Evidence
     from monitoring.replay import ReplayReport
     from monitoring.status import Status
     from monitoring.watch import Watch
@@ -178,13 +179,21 @@ def feedback_text(row: AlertRow) -> str:
     return ", ".join(said) or "-"
 
 
-def print_alert(row: AlertRow, history: Sequence[TransitionRow | ActRow]) -> None:
+def print_alert(
+    row: AlertRow, evidence: Sequence[Evidence], history: Sequence[TransitionRow | ActRow]
+) -> None:
+    from monitoring.notify.phrases import ENGLISH
+    from monitoring.notify.texts import evidence_text
+
     console.print(f"[bold]{row.policy}[/] {label_text(row.labels)}", highlight=False)
     console.print(f"[{_STYLES.get(row.state, '')}]{row.state}[/], {row.severity}, id {row.id}")
     if (said := feedback_text(row)) != "-":
         console.print(said, highlight=False, markup=False, soft_wrap=True)
     for name, text in row.annotations.items():
         console.print(f"{name}: {text}", highlight=False, markup=False, soft_wrap=True)
+    for one in evidence:
+        line = f"- {evidence_text(ENGLISH, one)}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     print_history(history)
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.exc import DBAPIError
 
+from monitoring.alerts.read import AlertRow
 from monitoring.notify.evidence import Evidence, EvidenceReader
 from monitoring.notify.payload import AlertPayload
 from monitoring.policy.definition import Policy
@@ -96,6 +97,21 @@ def read_context(
             raise
         log.exception("contexts of messages can't be read; they are sent without")
         return {}
+
+
+def evidence_of(connection: Connection, alert: AlertRow) -> tuple[Evidence, ...]:
+    """What userdb holds of an alert now: of one that is over, of when it fired (of one that never
+    did, of when its condition began to hold)."""
+    version = (alert.policy, alert.policy_version)
+    policy = _policies(connection, {version}).get(version)
+    at = (
+        (alert.fired_at or alert.active_at)
+        if alert.state == "resolved"
+        else _reached(connection, {alert.policy}).get(alert.policy)
+    )
+    if policy is None or at is None:
+        return ()
+    return tuple(EvidenceReader(connection).read(policy, alert.labels, at))
 
 
 def _read(

@@ -14,11 +14,28 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, func, select
 
+from monitoring.notify.request_evidence import (
+    RequestFound,
+    RouteFound,
+    read_exemplars,
+    route_found,
+    summed_routes,
+    worst_first,
+)
 from monitoring.policy.definition import Policy
 from monitoring.policy.signal_policy import SeriesPolicy, matches
 from monitoring.signals import CONTAINER, EVENT, REQUEST, Family
-from userdb.models import ContainerSample, MonitorEvent, RequestMinute, Series
+from userdb.models import ContainerSample, MonitorEvent, Series
 from userdb.times import to_minute
+
+__all__ = [
+    "ContainerFound",
+    "EventsFound",
+    "Evidence",
+    "EvidenceReader",
+    "RequestFound",
+    "RouteFound",
+]
 
 #: Lines of each sort.
 _LINES = 3
@@ -26,7 +43,6 @@ _NEWEST = 5000
 _SHORTEST, _LONGEST = timedelta(minutes=5), timedelta(minutes=60)
 #: Characters of an event's message.
 _MESSAGE = 200
-_FAILURES = ("timeout", "server_error", "auth_failure", "client_error")
 
 
 class _Found(BaseModel):
@@ -41,19 +57,6 @@ class EventsFound(_Found):
     level: str
     exception_type: str | None
     message: str
-
-
-class RouteFound(_Found):
-    """What a route answered; latencies in ms. ``failed`` is by outcome, without zeros."""
-
-    what: Literal["route"] = "route"
-    service: str | None
-    route: str | None
-    instance: str | None
-    requests: int
-    failed: dict[str, int]
-    mean_ms: float | None
-    max_ms: float | None
 
 
 class ContainerFound(_Found):
@@ -78,7 +81,9 @@ class ContainerFound(_Found):
     oom_kills: int = 0
 
 
-Evidence = Annotated[EventsFound | RouteFound | ContainerFound, Field(discriminator="what")]
+Evidence = Annotated[
+    EventsFound | RouteFound | RequestFound | ContainerFound, Field(discriminator="what")
+]
 
 
 class EvidenceReader:
@@ -90,7 +95,7 @@ class EvidenceReader:
 
     def read(
         self, policy: Policy, labels: Mapping[str, str], at: datetime
-    ) -> Iterator[EventsFound | RouteFound | ContainerFound]:
+    ) -> Iterator[EventsFound | RouteFound | RequestFound | ContainerFound]:
         """Evidence for an alert of ``policy`` with ``labels`` in the policy's lookback before
         ``at``, an evaluation time."""
         lookback = timedelta(minutes=policy.lookback_minutes)
@@ -101,7 +106,7 @@ class EvidenceReader:
                 yield from self._events(wanted, start, at)
             elif policy.family is REQUEST:
                 column = policy.signals[0].columns[0]
-                yield from self._routes(wanted, start, at, column)
+                yield from self._requests(wanted, start, at, column)
         if "container" in labels:
             yield from self._containers(_Wanted(CONTAINER, labels, {}), at)
 
@@ -127,40 +132,20 @@ class EvidenceReader:
             )
         )
 
-    def _routes(
+    def _requests(
         self, wanted: _Wanted, start: datetime, end: datetime, column: str
-    ) -> Iterator[RouteFound]:
-        found = [
-            row
-            for row in self._once(("routes", start, end), self._summed_routes, start, end)
-            if wanted.matches(row.labels)
-        ]
-        found.sort(key=lambda row: _badness(row, column), reverse=True)
-        for row in found[:_LINES]:
-            yield RouteFound(
-                **{name: row.labels.get(name) for name in ("service", "route", "instance")},
-                requests=int(row.requests),
-                failed={name: int(getattr(row, name)) for name in _FAILURES if getattr(row, name)},
-                mean_ms=_mean_ms(row),
-                max_ms=row.latency_max_ms,
-            )
-
-    def _summed_routes(self, start: datetime, end: datetime) -> list[Any]:
-        summed = ("requests", "ok", *_FAILURES, "bytes_sent", "latency_count", "latency_sum_ms")
-        totals = (
-            select(
-                RequestMinute.series_id,
-                *(func.sum(getattr(RequestMinute, name)).label(name) for name in summed),
-                func.max(RequestMinute.latency_max_ms).label("latency_max_ms"),
-            )
-            .where(RequestMinute.minute >= to_minute(start), RequestMinute.minute < to_minute(end))
-            .group_by(RequestMinute.series_id)
-            .subquery()
-        )
-        return list(
-            self._connection.execute(
-                select(Series.labels, *totals.c).join(totals, totals.c.series_id == Series.id)
-            )
+    ) -> Iterator[RouteFound | RequestFound]:
+        counted = self._once(("routes", start, end), summed_routes, self._connection, start, end)
+        worst = worst_first([row for row in counted if wanted.matches(row.labels)], column)[:_LINES]
+        yield from map(route_found, worst)
+        yield from read_exemplars(
+            self._connection,
+            worst,
+            column,
+            start,
+            end,
+            named=sorted({row.labels.get("route", "") for row in counted}),
+            limit=_LINES,
         )
 
     def _containers(self, wanted: _Wanted, at: datetime) -> Iterator[ContainerFound]:
@@ -222,16 +207,6 @@ class _Wanted:
         return all((row.get(name) or "") == text for name, text in self._labels.items()) and all(
             matches(patterns, row.get(name) or "") for name, patterns in self._where.items()
         )
-
-
-def _badness(row: Any, column: str) -> tuple[float, float]:
-    """By what the policy looks at; else by how long requests took."""
-    measured = getattr(row, column, None) if column in ("requests", *_FAILURES) else None
-    return float(measured or 0), float(_mean_ms(row) or 0)
-
-
-def _mean_ms(row: Any) -> float | None:
-    return float(row.latency_sum_ms) / int(row.latency_count) if row.latency_count else None
 
 
 def _first_line(text: str) -> str:

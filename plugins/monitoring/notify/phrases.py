@@ -35,11 +35,15 @@ class Phrases:
     severities: Mapping[str, str]
     places: Mapping[str, str]
     failures: Mapping[str, str]
+    outcomes: Mapping[str, str]
     states: Mapping[str, str]
     events: str
     route: str
     mean: str
     slowest: str
+    request: str
+    duration: str
+    request_id: str
     container: str
     exit_code: str
     oom_killed: str
@@ -86,11 +90,21 @@ ENGLISH = Phrases(
         "auth_failure": "refused for lack of permission",
         "client_error": "client errors",
     },
+    outcomes={
+        "ok": "answered",
+        "timeout": "timed out",
+        "server_error": "server error",
+        "auth_failure": "refused for lack of permission",
+        "client_error": "client error",
+    },
     states={},
     events="{count} × {what}",
     route="{where}: {requests} requests",
     mean="mean {ms} ms",
     slowest="slowest {ms} ms",
+    request="{at} {asked}: {said}",
+    duration="{ms} ms",
+    request_id="request id {id}",
     container="container {container}: {state}",
     exit_code="exit code {code}",
     oom_killed="killed for want of memory",
@@ -137,6 +151,13 @@ CHINESE = Phrases(
         "auth_failure": "鉴权失败",
         "client_error": "客户端错误",
     },
+    outcomes={
+        "ok": "成功",
+        "timeout": "超时",
+        "server_error": "服务端错误",
+        "auth_failure": "鉴权失败",
+        "client_error": "客户端错误",
+    },
     states={
         "created": "已创建",
         "waiting": "等待中",
@@ -152,6 +173,9 @@ CHINESE = Phrases(
     route="{where}：{requests} 个请求",
     mean="平均 {ms} 毫秒",
     slowest="最慢 {ms} 毫秒",
+    request="{at} {asked}：{said}",
+    duration="{ms} 毫秒",
+    request_id="请求 ID {id}",
     container="容器 {container}：{state}",
     exit_code="退出码 {code}",
     oom_killed="因内存不足被终止",

@@ -17,7 +17,13 @@ from monitoring.notify.channels import Message
 from monitoring.notify.context import AlertContext, contexts_of
 from monitoring.notify.definition import Receiver
 from monitoring.notify.difference import FLAPPING
-from monitoring.notify.evidence import ContainerFound, EventsFound, Evidence, RouteFound
+from monitoring.notify.evidence import (
+    ContainerFound,
+    EventsFound,
+    Evidence,
+    RequestFound,
+    RouteFound,
+)
 from monitoring.notify.payload import RETRACTED, AlertPayload, parse_time
 from monitoring.notify.phrases import PHRASES, Phrases
 from monitoring.notify.text_forms import (
@@ -163,7 +169,7 @@ def _section(
     return Section(
         heading=_line(f"[{status}] {_heading(words, alert)}"),
         lines=tuple(lines),
-        evidence=tuple(_line(_evidence(words, one)) for one in known.evidence),
+        evidence=tuple(evidence_text(words, one) for one in known.evidence),
     )
 
 
@@ -207,6 +213,11 @@ def value_text(value: float | None, unit: str) -> str:
     return f"{text} ms" if unit == "ms" else text
 
 
+def evidence_text(words: Phrases, found: Evidence) -> str:
+    """What was found, as one line."""
+    return _line(_evidence(words, found))
+
+
 def _evidence(words: Phrases, found: Evidence) -> str:
     match found:
         case EventsFound():
@@ -224,8 +235,28 @@ def _evidence(words: Phrases, found: Evidence) -> str:
             if found.max_ms is not None:
                 parts.append(words.slowest.format(ms=f"{found.max_ms:.0f}"))
             return words.comma.join(parts)
+        case RequestFound():
+            return words.request.format(
+                at=f"{found.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+                asked=" ".join(_some([found.method or "", found.path or ""])) or "-",
+                said=words.comma.join(_request(words, found)),
+            )
         case ContainerFound():
             return words.comma.join(_container(words, found))
+
+
+def _request(words: Phrases, found: RequestFound) -> Iterator[str]:
+    outcome = words.outcomes.get(found.outcome, found.outcome)
+    # most often it is the status alone that says so
+    says_more = found.status is None or not found.reason.endswith(f"={found.status}")
+    status = "" if found.status is None else str(found.status)
+    yield " ".join(_some([status, outcome, f"({found.reason})" if says_more else ""]))
+    if found.duration_ms is not None:
+        yield words.duration.format(ms=f"{found.duration_ms:.0f}")
+    if found.instance:
+        yield f"{words.places['instance']} {found.instance}"
+    if found.request_id:
+        yield words.request_id.format(id=found.request_id)
 
 
 def _container(words: Phrases, found: ContainerFound) -> Iterator[str]:

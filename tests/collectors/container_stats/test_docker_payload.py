@@ -12,63 +12,11 @@ from include.collectors.container_stats.docker_payload import (
 from include.collectors.container_stats.formulas import cpu_percent
 from include.collectors.container_stats.runtime import CpuCounters, Usage
 from include.collectors.container_stats.values import parse_time
-
-NEVER = "0001-01-01T00:00:00Z"
-
-
-def _inspect(**state: Any) -> dict[str, Any]:
-    return {
-        "Id": "e9df76eef52845a8",
-        "Created": "2026-03-01T11:00:00.123456789Z",
-        "Name": "/sim",
-        "RestartCount": 2,
-        "Image": "sha256:957afaf7",
-        "Config": {"Image": "sim:1.4", "Labels": {"com.docker.compose.service": "sim-engine"}},
-        "State": {
-            "Status": "running",
-            "OOMKilled": False,
-            "ExitCode": 0,
-            "StartedAt": "2026-03-01T11:00:01Z",
-            "FinishedAt": NEVER,
-            **state,
-        },
-    }
-
-
-def _cgroup_v2() -> dict[str, Any]:
-    """Docker 24 on cgroup v2, two samples."""
-    return {
-        "read": "2026-03-01T12:00:01Z",
-        "preread": "2026-03-01T12:00:00Z",
-        "pids_stats": {"current": 5, "limit": 18446744073709551615},
-        "blkio_stats": {
-            "io_service_bytes_recursive": [
-                {"major": 8, "minor": 0, "op": "read", "value": 1000},
-                {"major": 8, "minor": 0, "op": "write", "value": 200},
-            ]
-        },
-        "cpu_stats": {
-            "cpu_usage": {"total_usage": 3_000_000_000},
-            "system_cpu_usage": 50_000_000_000,
-            "online_cpus": 4,
-            "throttling_data": {"periods": 9, "throttled_periods": 4, "throttled_time": 777},
-        },
-        "precpu_stats": {
-            "cpu_usage": {"total_usage": 2_000_000_000},
-            "system_cpu_usage": 46_000_000_000,
-            "online_cpus": 4,
-        },
-        "memory_stats": {
-            "usage": 2_000_000,
-            "stats": {"inactive_file": 500_000, "file": 600_000},
-            "limit": 3_000_000,
-        },
-        "networks": {"eth0": {"rx_bytes": 11, "tx_bytes": 22}},
-    }
+from tests.collectors.container_stats.payloads import NEVER, cgroup_v2, inspect_answer
 
 
 def test_inspect_of_a_running_container() -> None:
-    container = parse_inspect(_inspect(), 0.25)
+    container = parse_inspect(inspect_answer(), 0.25)
     assert (container.container_id, container.name) == ("e9df76eef52845a8", "sim")
     assert (container.image, container.restarts) == ("sim:1.4", 2)
     assert container.labels == {"com.docker.compose.service": "sim-engine"}
@@ -82,7 +30,7 @@ def test_inspect_of_a_running_container() -> None:
 
 def test_inspect_of_one_that_ended() -> None:
     container = parse_inspect(
-        _inspect(
+        inspect_answer(
             Status="exited", ExitCode=137, OOMKilled=True, FinishedAt="2026-03-01T11:30:00+02:00"
         ),
         0.0,
@@ -104,7 +52,7 @@ def test_inspect_of_one_that_ended() -> None:
 def test_health_is_none_without_a_check(
     health: dict[str, Any] | None, expected: tuple[str | None, int | None]
 ) -> None:
-    container = parse_inspect(_inspect(Health=health), 0.0)
+    container = parse_inspect(inspect_answer(Health=health), 0.0)
     assert (container.health, container.failing_streak) == expected
 
 
@@ -114,8 +62,8 @@ def test_an_answer_that_is_no_container_is_refused(answer: dict[str, Any]) -> No
         parse_inspect(answer, 0.0)
 
 
-def test_stats_on_cgroup_v2() -> None:
-    assert parse_stats(_cgroup_v2()) == Usage(
+def test_stats_oncgroup_v2() -> None:
+    assert parse_stats(cgroup_v2()) == Usage(
         cpu=CpuCounters(3_000_000_000, 50_000_000_000, 4),
         cpu_before=CpuCounters(2_000_000_000, 46_000_000_000, 4),
         memory_bytes=1_500_000,

@@ -21,6 +21,7 @@ from include.collectors.container_stats.kubernetes_payload import parse_pod, pod
 from include.collectors.container_stats.runtime import Container, Listing, Period
 from include.collectors.container_stats.settings import EngineHost
 from include.collectors.run import run_collector
+from tests.collectors.container_stats.payloads import RUNNING, ended, pod_metrics, pod_of
 from tests.servers.kubernetes_api import KubernetesApi, run_kubernetes_api
 from tests.servers.pki import make_pki
 from userdb.errors import CollectionError, ConfigError
@@ -29,80 +30,6 @@ from userdb.store import Store
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PERIOD = Period(NOW - timedelta(minutes=5), NOW)
-RUNNING = {"running": {"startedAt": "2026-03-01T08:00:00Z"}}
-
-
-def _ended(reason: str, code: int, at: str = "2026-03-01T11:58:00Z") -> dict[str, Any]:
-    return {
-        "terminated": {
-            "exitCode": code,
-            "reason": reason,
-            "startedAt": "2026-03-01T11:50:00Z",
-            "finishedAt": at,
-            "containerID": "containerd://0a1b",
-        }
-    }
-
-
-def _pod(
-    name: str = "web-5d8c7b9f6d-x2x4q",
-    state: dict[str, Any] | None = None,
-    *,
-    phase: str = "Running",
-    namespace: str = "prod",
-    spec: dict[str, Any] | None = None,
-    meta: dict[str, Any] | None = None,
-    **status: Any,
-) -> dict[str, Any]:
-    """A pod with one container, ``app``, in ``state``; more of its status by keyword."""
-    return {
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "uid": f"uid-{name}",
-            "creationTimestamp": "2026-03-01T07:59:00Z",
-            "labels": {"app": "web", "pod-template-hash": "5d8c7b9f6d"},
-            **(meta or {}),
-        },
-        "spec": {
-            "nodeName": "node-1",
-            "restartPolicy": "Always",
-            "containers": [
-                {
-                    "name": "app",
-                    "image": "registry.example.org/web:2",
-                    "resources": {"limits": {"cpu": "500m", "memory": "256Mi"}},
-                }
-            ],
-            **(spec or {}),
-        },
-        "status": {
-            "phase": phase,
-            "containerStatuses": [
-                {
-                    "name": "app",
-                    "image": "registry.example.org/web:2",
-                    "imageID": "registry.example.org/web@sha256:00",
-                    "containerID": "containerd://ffff",
-                    "ready": True,
-                    "started": True,
-                    "restartCount": 0,
-                    "state": state or RUNNING,
-                    "lastState": {},
-                    **status,
-                }
-            ],
-        },
-    }
-
-
-def _metrics(name: str = "web-5d8c7b9f6d-x2x4q", namespace: str = "prod") -> dict[str, Any]:
-    return {
-        "metadata": {"name": name, "namespace": namespace},
-        "timestamp": "2026-03-01T11:59:40Z",
-        "window": "15.012s",
-        "containers": [{"name": "app", "usage": {"cpu": "123456789n", "memory": "65536Ki"}}],
-    }
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +39,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def api(pki: Path) -> Iterator[KubernetesApi]:
-    with run_kubernetes_api(pki, [_pod()], [_metrics()]) as api:
+    with run_kubernetes_api(pki, [pod_of()], [pod_metrics()]) as api:
         yield api
 
 
@@ -159,39 +86,39 @@ def _waiting(reason: str) -> dict[str, Any]:
     ("pod", "state", "reason", "exit_code", "must_run"),
     [
         (
-            _pod(state=_waiting("CrashLoopBackOff"), lastState=_ended("Error", 1)),
+            pod_of(state=_waiting("CrashLoopBackOff"), lastState=ended("Error", 1)),
             "waiting",
             "CrashLoopBackOff",
             1,
             True,
         ),
-        (_pod(state=_waiting("ImagePullBackOff")), "waiting", "ImagePullBackOff", None, True),
-        (_pod(state=_waiting("ContainerCreating")), "waiting", "ContainerCreating", None, True),
-        (_pod(state=_ended("Error", 137)), "exited", "Error", 137, True),
-        (_pod(state=_ended("Completed", 0)), "exited", "Completed", 0, True),
+        (pod_of(state=_waiting("ImagePullBackOff")), "waiting", "ImagePullBackOff", None, True),
+        (pod_of(state=_waiting("ContainerCreating")), "waiting", "ContainerCreating", None, True),
+        (pod_of(state=ended("Error", 137)), "exited", "Error", 137, True),
+        (pod_of(state=ended("Completed", 0)), "exited", "Completed", 0, True),
         (
-            _pod(state=_ended("Completed", 0), spec={"restartPolicy": "Never"}),
+            pod_of(state=ended("Completed", 0), spec={"restartPolicy": "Never"}),
             "exited",
             "Completed",
             0,
             False,
         ),
         (
-            _pod(state=_ended("Error", 3), spec={"restartPolicy": "Never"}),
+            pod_of(state=ended("Error", 3), spec={"restartPolicy": "Never"}),
             "exited",
             "Error",
             3,
             True,
         ),
         (
-            _pod(state=_waiting("ContainerCreating"), spec={"restartPolicy": "OnFailure"}),
+            pod_of(state=_waiting("ContainerCreating"), spec={"restartPolicy": "OnFailure"}),
             "waiting",
             "ContainerCreating",
             None,
             False,
         ),
         (
-            _pod(state=_waiting("ErrImagePull"), spec={"restartPolicy": "OnFailure"}),
+            pod_of(state=_waiting("ErrImagePull"), spec={"restartPolicy": "OnFailure"}),
             "waiting",
             "ErrImagePull",
             None,
@@ -209,7 +136,7 @@ def test_states(
 
 
 def test_a_container_that_runs_again_after_memory_ran_out() -> None:
-    found = _only(_pod(restartCount=4, lastState=_ended("OOMKilled", 137)))
+    found = _only(pod_of(restartCount=4, lastState=ended("OOMKilled", 137)))
     assert (found.state, found.restarts, found.oom_killed) == ("running", 4, True)
     assert (found.exit_code, found.finished_at) == (137, NOW - timedelta(minutes=2))
 
@@ -219,11 +146,11 @@ def test_a_container_that_runs_again_after_memory_ran_out() -> None:
     [(True, True, "healthy"), (False, True, "unhealthy"), (False, False, "starting")],
 )
 def test_health_is_whether_it_is_ready(ready: bool, started: bool, health: str) -> None:
-    assert _only(_pod(ready=ready, started=started)).health == health
+    assert _only(pod_of(ready=ready, started=started)).health == health
 
 
 def test_a_pod_that_finds_no_node_waits_and_says_why() -> None:
-    pod = _pod(phase="Pending")
+    pod = pod_of(phase="Pending")
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
     pod["status"] = {"phase": "Pending", "conditions": [condition]}
     assert (_only(pod).state, _only(pod).reason) == ("waiting", "Unschedulable")
@@ -232,13 +159,13 @@ def test_a_pod_that_finds_no_node_waits_and_says_why() -> None:
 
 
 def test_a_pod_that_ended_well_is_nothing_to_watch() -> None:
-    assert parse_pod(_pod(phase="Succeeded", state=_ended("Completed", 0)), {}, 0) == []
+    assert parse_pod(pod_of(phase="Succeeded", state=ended("Completed", 0)), {}, 0) == []
 
 
 def test_init_containers_are_told_while_they_run_or_fail() -> None:
     first = [{"name": n, "image": f"{n}:1"} for n in ("done", "stuck", "next", "sidecar")]
-    pod = _pod(state=_waiting("PodInitializing"), phase="Pending", spec={"initContainers": first})
-    states = (_ended("Completed", 0), _waiting("CrashLoopBackOff"), _waiting("PodInitializing"))
+    pod = pod_of(state=_waiting("PodInitializing"), phase="Pending", spec={"initContainers": first})
+    states = (ended("Completed", 0), _waiting("CrashLoopBackOff"), _waiting("PodInitializing"))
     pod["status"]["initContainerStatuses"] = [
         {"name": one["name"], "state": state}
         for one, state in zip(first, (*states, RUNNING), strict=True)
@@ -248,8 +175,8 @@ def test_init_containers_are_told_while_they_run_or_fail() -> None:
 
 
 def test_ends_since_the_last_collection_are_events() -> None:
-    before = _ended("OOMKilled", 137, "2026-03-01T11:57:00Z")
-    pod = _pod(state=_ended("Error", 1, "2026-03-01T11:59:00Z"), lastState=before)
+    before = ended("OOMKilled", 137, "2026-03-01T11:57:00Z")
+    pod = pod_of(state=ended("Error", 1, "2026-03-01T11:59:00Z"), lastState=before)
     found = pod_events(pod, PERIOD)
     assert [(one.action, one.exit_code, one.asked) for one in found] == [
         ("oom", None, False),
@@ -258,12 +185,12 @@ def test_ends_since_the_last_collection_are_events() -> None:
     ]
     assert found[0].container_id == _only(pod).container_id
     assert pod_events(pod, Period(NOW, NOW + timedelta(minutes=5))) == []
-    deleted = _pod(state=_ended("Error", 143), meta={"deletionTimestamp": "2026-03-01T11:59:00Z"})
+    deleted = pod_of(state=ended("Error", 143), meta={"deletionTimestamp": "2026-03-01T11:59:00Z"})
     assert [one.asked for one in pod_events(deleted, PERIOD)] == [True]
 
 
 def test_all_pages_are_read_and_expired_ones_are_begun_again(api: KubernetesApi, pki: Path) -> None:
-    api.pods = [_pod(f"pod-{number}") for number in range(25)]
+    api.pods = [pod_of(f"pod-{number}") for number in range(25)]
     api.page, api.expire = 10, 1
     assert len(_ask(api, pki).containers) == 25
     assert [len(query) for path, query in api.asked if path == "/api/v1/pods"] == [1, 2, 1, 2, 2]
@@ -273,14 +200,18 @@ def test_all_pages_are_read_and_expired_ones_are_begun_again(api: KubernetesApi,
 
 
 def test_only_the_namespaces_that_are_named_are_asked(api: KubernetesApi, pki: Path) -> None:
-    api.pods = [_pod("a", namespace="red"), _pod("b", namespace="blue"), _pod("c", namespace="x")]
+    api.pods = [
+        pod_of("a", namespace="red"),
+        pod_of("b", namespace="blue"),
+        pod_of("c", namespace="x"),
+    ]
     listing = _ask(api, pki, namespaces=["red", "blue"])
     assert [one.name for one in listing.containers] == ["red/a/app", "blue/b/app"]
     assert all("/namespaces/" in path for path, _ in api.asked)
 
 
 def test_include_and_exclude_go_by_labels_namespace_and_node(api: KubernetesApi, pki: Path) -> None:
-    api.pods = [_pod("a", namespace="red"), _pod("b", namespace="blue")]
+    api.pods = [pod_of("a", namespace="red"), pod_of("b", namespace="blue")]
     assert len(_ask(api, pki, exclude={"namespace": "r*"}).containers) == 1
     assert len(_ask(api, pki, include={"node": "node-2"}).containers) == 0
 
@@ -297,7 +228,7 @@ def test_without_metrics_states_are_told(api: KubernetesApi, pki: Path, status: 
 
 def test_a_pod_that_makes_no_sense_costs_itself_only(api: KubernetesApi, pki: Path) -> None:
     broken = {"metadata": {"name": "broken", "namespace": "prod"}, "spec": {}}
-    api.pods = [broken, _pod()]
+    api.pods = [broken, pod_of()]
     listing = _ask(api, pki)
     assert len(listing.containers) == 1
     assert [(one.where, one.why) for one in listing.rejected] == [
@@ -404,7 +335,7 @@ def test_samples_and_events_of_a_cluster(
         )
         assert report.ok
         at = "2026-03-01T12:03:00Z"
-        api.pods = [_pod(restartCount=3, lastState=_ended("OOMKilled", 137, at))]
+        api.pods = [pod_of(restartCount=3, lastState=ended("OOMKilled", 137, at))]
     with sqlite_store.read() as connection:
         first, second = connection.execute(
             select(ContainerSample).order_by(ContainerSample.minute)
@@ -448,7 +379,7 @@ _JSON = st.recursive(
 def test_whatever_a_pod_holds_is_a_container_or_an_error_that_is_known(
     part: str, key: str, value: Any
 ) -> None:
-    pod = _pod()
+    pod = pod_of()
     keys = sorted(pod[part])
     pod[part][keys[len(key) % len(keys)]] = value
     try:

@@ -69,6 +69,23 @@ def outcome_of(status: int) -> str:
     return "client_error" if status >= 400 or status < 100 else "ok"
 
 
+def _told(request: Request) -> dict[str, Any]:
+    """Columns that most formats tell as they are."""
+    return {
+        "client": request.client,
+        "method": request.method,
+        "host": request.host,
+        "path": request.path,
+        "bytes_sent": request.size,
+        "user_agent": request.agent,
+        "request_id": request.request_id,
+    }
+
+
+def _cut_ms(request: Request) -> float | None:
+    return None if request.duration_us < 0 else float(request.duration_us // 1000)
+
+
 def _by_status(name: str, request: Request, **columns: Any) -> dict[str, Any]:
     return {
         "outcome": outcome_of(request.status),
@@ -221,7 +238,7 @@ def traefik_clf(request: Request) -> Written:
         user=request.user,
         method=request.method,
         path=request.path,
-        duration_ms=None if request.duration_us < 0 else float(request.duration_us // 1000),
+        duration_ms=_cut_ms(request),
         bytes_sent=request.size,
         route=request.route,
         user_agent=request.agent,
@@ -250,16 +267,10 @@ def caddy_json(request: Request) -> Written:
     return json.dumps(record, ensure_ascii=False).encode(), _by_status(
         "status",
         request,
+        **_told(request),
         at_us=request.at_us,
-        client=request.client,
         user=request.user,
-        method=request.method,
-        host=request.host,
-        path=request.path,
         duration_ms=request.ms,
-        bytes_sent=request.size,
-        user_agent=request.agent,
-        request_id=request.request_id,
     )
 
 
@@ -267,15 +278,9 @@ def _envoy_columns(request: Request, **columns: Any) -> dict[str, Any]:
     return _by_status(
         "response_code",
         request,
+        **_told(request),
         at_us=_whole_ms(request),
-        client=request.client,
-        method=request.method,
-        host=request.host,
-        path=request.path,
-        duration_ms=None if request.duration_us < 0 else float(request.duration_us // 1000),
-        bytes_sent=request.size,
-        user_agent=request.agent,
-        request_id=request.request_id,
+        duration_ms=_cut_ms(request),
         instance=request.upstream,
         **columns,
     )
@@ -338,16 +343,10 @@ def kong_json(request: Request) -> Written:
     return json.dumps(record).encode(), _by_status(
         "response.status",
         request,
+        **_told(request),
         at_us=_whole_ms(request),
-        client=request.client,
         user=request.user,
-        method=request.method,
-        host=request.host,
-        path=request.path,
-        duration_ms=None if request.duration_us < 0 else float(request.duration_us // 1000),
-        bytes_sent=request.size,
-        user_agent=request.agent,
-        request_id=request.request_id,
+        duration_ms=_cut_ms(request),
         service=request.service,
         route=request.route,
         instance=request.upstream,
@@ -450,16 +449,10 @@ def nginx_json(request: Request) -> Written:
     return json.dumps(record).encode(), _by_status(
         "status",
         request,
+        **_told(request),
         at_us=_whole_ms(request),
-        client=request.client,
         user=request.user,
-        method=request.method,
-        host=request.host,
-        path=request.path,
         duration_ms=request.ms,
-        bytes_sent=request.size,
-        user_agent=request.agent,
-        request_id=request.request_id,
         instance=request.upstream,
     )
 
