@@ -30,17 +30,27 @@ DAY = 24 * 60
 #: further than two, for when a series last had a sample.
 WHOLE_DAYS = 3
 #: Rows of older minutes that are stored at most, about.
-_OLDER_ROWS = 2_000_000
+OLDER_ROWS = 2_000_000
 _ROWS_PER_WRITE = 20_000
 _COLLECTORS = ("gateway_exceptions", "request_logs", "container_stats")
 
 
-def step_of(routes: int, days: int) -> int:
-    """Of how many minutes one is stored, of those before the last ``WHOLE_DAYS`` days."""
-    return max(1, -(-routes * max(days - WHOLE_DAYS, 0) * DAY // _OLDER_ROWS))
+def step_of(
+    routes: int, days: int, *, whole_days: int = WHOLE_DAYS, older_rows: int = OLDER_ROWS
+) -> int:
+    """Of how many minutes one is stored, of those before the last ``whole_days`` days."""
+    return max(1, -(-routes * max(days - whole_days, 0) * DAY // older_rows))
 
 
-def fill(store: Store, days: int, until: int, policies: Sequence[str]) -> int:
+def fill(
+    store: Store,
+    days: int,
+    until: int,
+    policies: Sequence[str],
+    *,
+    whole_days: int = WHOLE_DAYS,
+    older_rows: int = OLDER_ROWS,
+) -> int:
     """``days`` before the minute ``until`` of every series that there is; returns the rows of
     counts."""
     first = until - days * DAY
@@ -48,8 +58,9 @@ def fill(store: Store, days: int, until: int, policies: Sequence[str]) -> int:
         ids = connection.scalars(select(Series.id).where(Series.family == "request")).all()
         file_id = connection.scalar(select(SourceFile.id))
     assert file_id is not None
-    whole = max(first, until - WHOLE_DAYS * DAY)
-    rows = _counts(store, ids, file_id, range(first, whole, step_of(len(ids), days)))
+    whole = max(first, until - whole_days * DAY)
+    step = step_of(len(ids), days, whole_days=whole_days, older_rows=older_rows)
+    rows = _counts(store, ids, file_id, range(first, whole, step))
     rows += _counts(store, ids, file_id, range(whole, until))
     ends = range(first + 5, until + 1, 5)
     _write(store, Collection, (_collected(name, end) for end in ends for name in _COLLECTORS))
