@@ -4,48 +4,45 @@
                                       [--requests 200000] [--skip-size]
 
 A run collects five minutes of a Traefik log, scores the shipped policies over requests and folds.
-History is counts per minute of every route, the ledger and its days' partitions. Routes vary over
-the fewest days, days over the fewest routes; ratios are to the first row of each database. Last:
-bytes on disk of a million requests, by what is kept of the raw ones.
+History is counts per minute of every route in its days' partitions, the ledger, evaluations,
+evidence and alerts. A year of every minute of a thousand routes is half a billion rows: so of what
+is older than three days, further back than any policy looks, one minute in so many is stored, as
+the table says. As others use the machine too, besides the time that it took it tells CPU seconds,
+of this process and of the server, and statements; all are medians of the runs. Last: bytes on disk
+of a million requests, by what is kept of the raw ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 from monitoring.alerts.history import update_alerts
 from monitoring.evaluation import score_policies
 from monitoring.policy.loader import load_policies
 from monitoring.window import Window
-from sqlalchemy import select, text, update
+from sqlalchemy import text
 
 import include
+from benchmarks.history_fill import fill, step_of
+from benchmarks.run_cost import Cost, Meter, median
 from include.collectors.config import load_settings
 from include.collectors.run import run_collector
 from tests.servers.mariadb import MariaDbServer, run_mariadb
-from userdb.bulk import bulk_insert
 from userdb.migrate import upgrade
-from userdb.models import Collection, RequestMinute, Series, SourceFile
 from userdb.partitions import keep_partitions
 from userdb.store import Store, open_store
-from userdb.times import from_minute, to_minute
+from userdb.times import to_minute
 
 #: The end of the history, and the begin of what is collected.
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 WINDOW = timedelta(minutes=5)
-DAY = 24 * 60
 #: Of a route, in a minute.
 RATE = 6
-_ROWS_PER_WRITE = 20_000
 
 
 def lines(routes: int, first: datetime, minutes: int, rate: int) -> Iterator[str]:
@@ -84,71 +81,38 @@ def collect(store: Store, folder: Path, window: Window, keep: str = "all") -> No
         raise SystemExit(f"nothing was collected: {report.sources}")
 
 
-def fill(store: Store, days: int, until: int) -> None:
-    """``days`` of minutes before ``until`` of every series that there is, and their ledger."""
-    with store.read() as connection:
-        ids = connection.scalars(select(Series.id).where(Series.family == "request")).all()
-        file_id = connection.scalar(select(SourceFile.id))
-    random = np.random.default_rng(0)
-    size = max(1, _ROWS_PER_WRITE // len(ids))
-    block = pd.DataFrame({"series_id": np.tile(ids, size), "file_id": file_id})
-    for column in RequestMinute.__table__.columns:
-        if column.name not in block and column.name != "minute":
-            rare = column.name in ("timeout", "server_error", "auth_failure", "client_error")
-            block[column.name] = random.poisson(0.05 if rare else 5, len(block))
-    for first in range(until - days * DAY, until, size):
-        minutes = np.repeat(np.arange(first, first + size), len(ids))
-        rows = block.assign(minute=minutes)[minutes < until]
-        store.write(lambda connection, rows=rows: bulk_insert(connection, RequestMinute, rows))
-    ends = range(until - days * DAY + 5, until + 1, 5)
-    for at in range(0, len(ends), 1000):
-        ledger = [
-            {
-                "attempt": f"{collector}{end}",
-                "collector": collector,
-                "source": "gateway",
-                "window_start": from_minute(end - 5),
-                "window_end": from_minute(end),
-                "status": "ok",
-                "row_count": 1,
-                "rejected": 0,
-                "late": 0,
-                "started_at": from_minute(end),
-                "duration_s": 0.1,
-            }
-            for end in ends[at : at + 1000]
-            for collector in ("gateway_exceptions", "request_logs", "container_stats")
-        ]
-        store.write(lambda connection, ledger=ledger: bulk_insert(connection, Collection, ledger))
-    first_minute = until - days * DAY
-    store.write(lambda c: c.execute(update(Series).values(first_minute=first_minute)))
-
-
-def measure(url: str, routes: int, days: int, runs: int) -> tuple[float, float]:
-    """Median seconds of collecting a window, and of scoring and folding it."""
+def measure(
+    url: str, server: MariaDbServer | None, routes: int, days: int, runs: int
+) -> tuple[Cost, Cost, int]:
+    """Medians of collecting a window, and of scoring and folding it; and rows of history."""
     policies = load_policies(Path(include.__path__[0]) / "policies" / "requests.yaml")
+    names = [policy.name for policy in policies.policies]
     store = open_store(url)
     upgrade(store)
     keep_partitions(store, now=NOW - timedelta(days=days), ahead=days + 1)
-    times: list[tuple[float, float]] = []
+    meter = Meter(store, None if server is None else server.pid)
+    costs: list[tuple[Cost, Cost]] = []
+    rows = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        total = lines(routes, NOW, 5 * (runs + 2), RATE)
-        (folder / "access.log").write_text("".join(total))
+        (folder / "access.log").write_text("".join(lines(routes, NOW, 5 * (runs + 2), RATE)))
         for number in range(runs + 2):
             window = Window(NOW + number * WINDOW, NOW + (number + 1) * WINDOW)
-            began = time.perf_counter()
+            began = meter.read()
             collect(store, folder, window)
-            collected = time.perf_counter()
+            collected = meter.read()
             if number == 0:
-                fill(store, days, to_minute(NOW))
+                rows = fill(store, days, to_minute(NOW), names)
                 continue
-            score_policies(window, store, now=window.end, loaded=policies)
-            update_alerts(store, now=window.end)
+            scores = score_policies(window, store, now=window.end, loaded=policies)
+            alerts = update_alerts(store, now=window.end)
+            analysed = meter.read()
+            if scores.errors or alerts.errors:
+                raise SystemExit(f"the analysis failed: {scores.errors} {alerts.errors}")
             if number > 1:  # the first one after the filling only warms up
-                times.append((collected - began, time.perf_counter() - collected))
+                costs.append((collected.since(began), analysed.since(collected)))
     store.close()
-    return statistics.median(one for one, _ in times), statistics.median(one for _, one in times)
+    return median([one for one, _ in costs]), median([one for _, one in costs]), rows
 
 
 def bytes_stored(store: Store, server: MariaDbServer | None) -> dict[str, int]:
@@ -189,9 +153,11 @@ def stored(url: str, server: MariaDbServer | None, keep: str, requests: int) -> 
 
 
 def main(routes: Sequence[int], days: Sequence[int], runs: int, requests: int, size: bool) -> None:
-    cases = [(one, days[0]) for one in routes] + [(routes[0], one) for one in days[1:]]
-    print("| database | routes | days | collect s | analyse s | a run, ratio |")
-    print("|---|---:|---:|---:|---:|---:|", flush=True)
+    print(
+        "| database | routes | days | rows stored | one minute in | collect s | analyse s "
+        "| CPU own s | CPU server s | statements | CPU a route, ms | to the fewest days |"
+    )
+    print(f"|---|{'---:|' * 11}", flush=True)
     with tempfile.TemporaryDirectory() as scratch, run_mariadb() as server:
 
         def url(name: str, case: str) -> str:
@@ -200,15 +166,22 @@ def main(routes: Sequence[int], days: Sequence[int], runs: int, requests: int, s
             return server.create_database(f"userdb_{case}")
 
         for name in ("SQLite", "MariaDB"):
-            base = None
-            for one, span in cases:
-                collected, analysed = measure(url(name, f"r{one}_d{span}"), one, span, runs)
-                base = base or collected + analysed
-                print(
-                    f"| {name} | {one} | {span} | {collected:.2f} | {analysed:.2f} "
-                    f"| {(collected + analysed) / base:.2f} |",
-                    flush=True,
-                )
+            own = None if name == "SQLite" else server
+            for one in routes:
+                base = None
+                for span in days:
+                    collected, analysed, rows = measure(url(name, "case"), own, one, span, runs)
+                    for path in Path(scratch).glob("case.sqlite*"):
+                        path.unlink()
+                    total = collected.plus(analysed)
+                    base = base or total.cpu
+                    print(
+                        f"| {name} | {one} | {span} | {rows:,} | {step_of(one, span)} "
+                        f"| {collected.wall:.2f} | {analysed.wall:.2f} | {total.own:.2f} "
+                        f"| {total.server:.2f} | {total.statements} "
+                        f"| {1000 * total.cpu / one:.2f} | {total.cpu / base:.2f} |",
+                        flush=True,
+                    )
         if not size:
             return
         print("\n| database | keep | raw, MiB a million | minutes | of keeping all |")

@@ -19,6 +19,8 @@ def require_aware(value: datetime, name: str = "datetime") -> datetime:
     Raises:
         NaiveDatetimeError: ``value`` has no time zone.
     """
+    if value.tzinfo is UTC and type(value) is datetime:
+        return value
     if value.tzinfo is None or value.utcoffset() is None:
         raise NaiveDatetimeError(
             f"{name} {value.isoformat()} has no time zone; give an aware one, "

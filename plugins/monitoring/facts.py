@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, Table, func, or_, select
+from sqlalchemy import Connection, Select, Table, select
 
 from monitoring.scoring.facts import Selection
 from monitoring.scoring.matrix import NEVER, SignalMatrix
@@ -153,20 +153,31 @@ def _last_samples(
     if not memory or not position:
         return found
     nullable = [name for name in names if table.c[name].nullable]
-    for group in (*([name] for name in nullable), [n for n in names if n not in nullable]):
-        if not group:
-            continue
-        query = (
-            select(table.c.series_id, func.max(table.c.minute))
-            .where(
-                table.c.series_id.in_(sorted(position)),
-                table.c.minute >= first - memory,
-                table.c.minute < first,
-                or_(*(table.c[name].is_not(None) for name in group)),
-            )
-            .group_by(table.c.series_id)
+    groups = [[name] for name in nullable]
+    if len(nullable) < len(names):  # every row has a value in one of the others
+        groups.append([name for name in names if name not in nullable])
+    # from the newest row back, series by series: the table may hold days of minutes of each
+    newest = (
+        select(table.c.minute)
+        .where(
+            table.c.series_id == Series.id,
+            table.c.minute >= first - memory,
+            table.c.minute < first,
         )
-        for row in connection.execute(query):
-            for name in group:
-                found[name][position[row[0]]] = row[1]
+        .order_by(table.c.minute.desc())
+        .limit(1)
+        .correlate(Series)
+    )
+    wanted = [
+        newest.where(table.c[group[0]].is_not(None)) if group[0] in nullable else newest
+        for group in groups
+    ]
+    query = select(Series.id, *(one.scalar_subquery() for one in wanted))
+    ids = sorted(position)
+    for at in range(0, len(ids), _MAX_NAMED_SERIES):
+        for row in connection.execute(query.where(Series.id.in_(ids[at : at + _MAX_NAMED_SERIES]))):
+            for group, minute in zip(groups, row[1:], strict=True):
+                if minute is not None:
+                    for name in group:
+                        found[name][position[row[0]]] = minute
     return found

@@ -188,12 +188,13 @@ class Parser:
         has no time of its own and counts at that of the line before it (at the top, of the next),
         so that each is counted in one window alone: those in ``window_us`` are reported.
         """
-        self._empty_tables()
         parsed = ParsedFile()
         before: int | None = None
         pending: list[tuple[int, list[Rejected]]] = []
-        for block in blocks:
+        for number, block in enumerate(_at_least_one(blocks)):
             self._load(block, self._parse_sql)
+            if not number:
+                self._empty_tables()
             parsed.read_to = block.offset + len(block.data)
             count, other, first, earliest, latest, last = self._span()
             parsed.lines += count
@@ -201,18 +202,18 @@ class Parser:
             if latest is not None:
                 parsed.latest_time = max(latest, parsed.latest_time or latest)
             if first is not None:
-                for number, samples in pending:
+                for refused, samples in pending:
                     if window_us[0] <= first < window_us[1]:
-                        parsed.rejected += number
+                        parsed.rejected += refused
                         parsed.samples += samples
                 pending = []
             self._take(low_us, high_us)
             at = before if before is not None else first
-            number, samples = self._refused(block, at, window_us)
+            refused, samples = self._refused(block, at, window_us)
             if at is None:
-                pending.append((number, samples))
+                pending.append((refused, samples))
             else:
-                parsed.rejected += number
+                parsed.rejected += refused
                 parsed.samples += samples
             before = last if last is not None else before
             if stop_us is not None and earliest is not None and earliest > stop_us:
@@ -220,7 +221,7 @@ class Parser:
         self._keep_exemplars()
         if before is None:
             # nothing in the file has a time: all of it is refused, in any window
-            parsed.rejected = sum(number for number, _ in pending)
+            parsed.rejected = sum(refused for refused, _ in pending)
             parsed.samples = [sample for _, samples in pending for sample in samples]
         del parsed.samples[MAX_SAMPLES:]
         return parsed
@@ -263,12 +264,12 @@ class Parser:
         return lines, other, first, earliest, latest, last
 
     def _empty_tables(self) -> None:
+        """Tables without rows, with the columns of ``parsed``."""
         if self._has_tables:
             self.connection.execute("TRUNCATE request")
             self.connection.execute("TRUNCATE exemplar")
             self.connection.execute("TRUNCATE part")
             return
-        self._load(Block(0, b""), self._parse_sql)
         self.connection.execute(
             "CREATE TABLE request AS SELECT * EXCLUDE (line, why) FROM parsed LIMIT 0"
         )
@@ -323,3 +324,10 @@ class Parser:
         ).fetchall()
         samples += [Rejected(str(offset), why, text) for offset, why, text in rows]
         return number, samples
+
+
+def _at_least_one(blocks: Iterable[Block]) -> Iterator[Block]:
+    """``blocks``, or an empty one: its columns are there too."""
+    remaining = iter(blocks)
+    yield next(remaining, Block(0, b""))
+    yield from remaining

@@ -106,7 +106,8 @@ def parse_sql(log_format: LogFormat, source: LogSource, lookup: Lookup = NOTHING
 def times_sql(log_format: LogFormat, aggregate: str) -> str:
     """``aggregate`` of ``at_us`` and ``byte_offset`` over the lines of ``block`` that have a time.
 
-    It reads no more than that needs: planning costs more than running.
+    It reads no more than that needs: planning costs more than running. And it filters in the
+    aggregate, as DuckDB would write the expressions of what they come from into a WHERE.
     """
     fields = log_format.fields
     return f"""
@@ -117,9 +118,8 @@ def times_sql(log_format: LogFormat, aggregate: str) -> str:
                    CAST({fields.get("status", "NULL")} AS INTEGER) AS status
             FROM records
         )
-        SELECT {aggregate}
+        SELECT {aggregate} FILTER ({is_timed(log_format)})
         FROM (SELECT byte_offset, at_us, {_why(log_format)} AS why FROM fields)
-        WHERE {is_timed(log_format)}
     """
 
 
