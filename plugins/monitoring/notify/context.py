@@ -109,9 +109,7 @@ def evidence_of(connection: Connection, alert: AlertRow) -> tuple[Evidence, ...]
         if alert.state == "resolved"
         else _reached(connection, {alert.policy}).get(alert.policy)
     )
-    if policy is None or at is None:
-        return ()
-    return tuple(EvidenceReader(connection).read(policy, alert.labels, at))
+    return () if policy is None else _evidence(EvidenceReader(connection), policy, alert.labels, at)
 
 
 def _read(
@@ -199,7 +197,7 @@ def _evidence(
     except Exception as error:
         if _is_lost(error):
             raise
-        log.exception("policy %s: evidence can't be read; the message goes without", policy.name)
+        log.exception("policy %s: evidence can't be read; left out", policy.name)
         return ()
 
 

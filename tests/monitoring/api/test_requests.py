@@ -12,8 +12,10 @@ from fastapi.testclient import TestClient
 from monitoring.api.app import create_app
 from monitoring.api.store import get_store
 from monitoring.cli import app as command
+from monitoring.notify.tokens import Grant, make_token
 from typer.testing import CliRunner
 
+from tests.monitoring.api.conftest import SECRET
 from tests.monitoring.api.logins import nobody, viewer
 from tests.monitoring.facts import put_raw, put_requests
 from tests.notify.episodes import NOW, add_policy, minutes, put_alert
@@ -243,6 +245,16 @@ def test_the_page_of_an_alert_shows_its_requests(pages: TestClient) -> None:
     assert '<a href="../a/history">' in pages.get("/alerts/old/history").text
     assert "never was" in pages.get("/alerts/never/history").text
     assert pages.get("/alerts/nothing/history").status_code == 404
+
+
+@pytest.mark.usefixtures("firing")
+def test_who_got_a_message_sees_its_evidence_before_acknowledging(
+    pages: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONITORING_CALLBACK_SECRET", SECRET)
+    token = make_token(SECRET, Grant("a", "oncall"), now=datetime.now(UTC))
+    page = pages.get("/alerts/ack", params={"token": token}).text
+    assert "<li>2026-03-01 11:59:55 UTC GET /&lt;i&gt;now&lt;/i&gt;: 504 timed out" in page
 
 
 @pytest.mark.usefixtures("firing")
