@@ -18,6 +18,8 @@ from tests.servers.docker import DockerServer
 
 T = TypeVar("T")
 NAME = "monitoring"
+#: Those of which something is started.
+PROFILES = ("--profile", "demo", "--profile", "grafana")
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,22 @@ class Project:
         )
         answer = self.run_in("userdb", "sh", "-c", command, sql)
         return [line.split("\t") for line in answer.splitlines()]
+
+    def pools(self) -> dict[str, int]:
+        """Airflow's pools and their slots."""
+        printed = self.run_in("scheduler", "airflow", "pools", "list", "--output", "json")
+        return {one["pool"]: int(one["slots"]) for one in json.loads(printed)}
+
+    def prometheus(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """What Prometheus' instant query finds; nothing where it doesn't answer."""
+        moment = () if at is None else (f"--time={at:.0f}",)
+        command = ("promtool", "query", "instant", "--format=json", *moment)
+        try:
+            printed = self.run_in("prometheus", *command, "http://127.0.0.1:9090", expression)
+        except RuntimeError:
+            return []
+        found: list[dict[str, Any]] = json.loads(printed)
+        return found
 
     def secrets(self) -> dict[str, str]:
         """What the files of secrets hold, but for empty ones."""
