@@ -67,7 +67,8 @@ class Project:
 
     def run_in(self, service: str, *command: str) -> str:
         """What ``command`` prints in the first container of ``service``."""
-        return self.engine.docker("exec", self.containers(service)[0], *command)
+        # Airflow's commands take long where all of it starts at once on few cores
+        return self.engine.docker("exec", self.containers(service)[0], *command, timeout_s=300)
 
     def containers(self, service: str) -> list[str]:
         """Ids of the service's containers, those that ended too."""
