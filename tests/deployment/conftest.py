@@ -43,8 +43,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         hook.chmod(0o444)
         try:
             made.compose("--profile", "demo", "up", "-d", timeout_s=1200)
-            # of its profile only: there is no Grafana
-            made.compose("up", "-d", "prometheus")
+            # there is no Grafana; and all that this depends on is up, so `init` needn't run again
+            made.compose("up", "-d", "--no-deps", "prometheus")
             engine.docker(
                 *("run", "--detach", "--name", "hook", "--network", f"{NAME}_monitoring"),
                 *("--network-alias", "hook", BASE, "python", "-u", "-c", _HOOK),

@@ -127,7 +127,7 @@ class Project:
 
     def pools(self) -> dict[str, int]:
         """Airflow's pools and their slots."""
-        printed = self.run_in("scheduler", "airflow", "pools", "list", "--output", "json")
+        printed = self.run_in("api-server", "airflow", "pools", "list", "--output", "json")
         return {one["pool"]: int(one["slots"]) for one in json.loads(printed)}
 
     def prometheus(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:

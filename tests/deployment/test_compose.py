@@ -267,7 +267,7 @@ def test_down_and_up_again_loses_nothing(project: Project) -> None:
     before = {name: int(count) for name, count in project.query(kept)}
     assert min(before.values()) > 0
     slots = {"monitoring_collect": 3}
-    project.run_in("scheduler", *("airflow", "pools", "set", "monitoring_collect", "3", "fewer"))
+    project.run_in("api-server", *("airflow", "pools", "set", "monitoring_collect", "3", "fewer"))
     scraped = time.time()
     up = 'max_over_time(up{job="monitoring"}[2m])'
     assert project.prometheus(up, scraped)[0]["value"][1] == "1"
@@ -275,7 +275,7 @@ def test_down_and_up_again_loses_nothing(project: Project) -> None:
     project.compose(*PROFILES, "down")
     assert project.states() == {}
     project.compose("up", "-d", timeout_s=1200)
-    project.compose("up", "-d", "prometheus")
+    project.compose("up", "-d", "--no-deps", "prometheus")
     _wait_until_healthy(project)
     after = {name: int(count) for name, count in project.query(kept)}
     assert [name for name, count in before.items() if after[name] < count] == []
