@@ -272,6 +272,9 @@ def test_down_and_up_again_loses_nothing(project: Project) -> None:
     up = 'max_over_time(up{job="monitoring"}[2m])'
     assert project.prometheus(up, scraped)[0]["value"][1] == "1"
     project.engine.docker("rm", "--force", "hook")
+    project.compose(*PROFILES, "stop")
+    # at its end, and not killed after its time
+    assert {project.states()[f"worker-{number}"] for number in (1, 2)} == {"exited 0"}
     project.compose(*PROFILES, "down")
     assert project.states() == {}
     project.compose("up", "-d", timeout_s=1200)

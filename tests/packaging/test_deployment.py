@@ -141,6 +141,14 @@ def test_collectors_and_upkeep_leave_processes_of_the_workers_to_the_analysis() 
         assert SERVICES[name]["environment"] == environment
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_is_stopped_before_the_databases_that_it_uses(name: str) -> None:
+    # an order that only leads through `init`, which has ended, isn't kept
+    settings = str(SERVICES[name].get("environment"))
+    uses = set(re.findall(r"@(userdb|metadata|redis)\b", settings))
+    assert uses <= set(SERVICES[name].get("depends_on", {}))
+
+
 def test_init_is_given_the_files_that_its_settings_name() -> None:
     init = SERVICES["init"]
     targets = [volume.split(":")[1] for volume in init["volumes"]]
