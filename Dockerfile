@@ -34,7 +34,7 @@ RUN apt-get update \
 # over its folder's owner.
 RUN useradd --uid 50000 --create-home --shell /usr/sbin/nologin airflow \
     && install -d -o airflow -g airflow -m 0750 /var/lib/monitoring /var/lib/monitoring/airflow \
-        /var/lib/monitoring/spool /etc/gateway /demo-key \
+        /var/lib/monitoring/spool /etc/gateway /demo-key /prometheus-key \
     && install -d -o airflow -g airflow -m 0755 /var/log/gateway
 COPY --from=build /opt/venv /opt/venv
 COPY airflow.cfg /opt/monitoring/airflow.cfg

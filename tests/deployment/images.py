@@ -26,6 +26,7 @@ IMAGES: Mapping[str, str] = {
     "redis": "redis:7.4",
     "docker-proxy": "haproxy:3.2",
     "gateway": GATEWAY,
+    "prometheus": "prom/prometheus:v3.5.0",
 }
 _PACKAGES = "ca-certificates,python3,python3-dev,python3-pip,python3-venv"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -18,6 +18,8 @@ from tests.servers.docker import DockerServer
 
 T = TypeVar("T")
 NAME = "monitoring"
+#: Those of which something is started.
+PROFILES = ("--profile", "demo", "--profile", "grafana")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Project:
 
     def run_in(self, service: str, *command: str) -> str:
         """What ``command`` prints in the first container of ``service``."""
-        return self.engine.docker("exec", self.containers(service)[0], *command)
+        # Airflow's commands take long where all of it starts at once on few cores
+        return self.engine.docker("exec", self.containers(service)[0], *command, timeout_s=300)
 
     def containers(self, service: str) -> list[str]:
         """Ids of the service's containers, those that ended too."""
@@ -121,6 +124,22 @@ class Project:
         )
         answer = self.run_in("userdb", "sh", "-c", command, sql)
         return [line.split("\t") for line in answer.splitlines()]
+
+    def pools(self) -> dict[str, int]:
+        """Airflow's pools and their slots."""
+        printed = self.run_in("api-server", "airflow", "pools", "list", "--output", "json")
+        return {one["pool"]: int(one["slots"]) for one in json.loads(printed)}
+
+    def prometheus(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """What Prometheus' instant query finds; nothing where it doesn't answer."""
+        moment = () if at is None else (f"--time={at:.0f}",)
+        command = ("promtool", "query", "instant", "--format=json", *moment)
+        try:
+            printed = self.run_in("prometheus", *command, "http://127.0.0.1:9090", expression)
+        except RuntimeError:
+            return []
+        found: list[dict[str, Any]] = json.loads(printed)
+        return found
 
     def secrets(self) -> dict[str, str]:
         """What the files of secrets hold, but for empty ones."""

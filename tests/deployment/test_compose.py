@@ -13,15 +13,14 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
+import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+from monitoring.signals import COLLECTORS
 
-from tests.deployment.images import BASE, ROOT, build_images
-from tests.deployment.project import NAME, Project, make_project, token, wait_for
-from tests.servers.docker import run_engine
+from tests.deployment.images import ROOT
+from tests.deployment.project import PROFILES, Project, token, wait_for
 
 pytestmark = [
     pytest.mark.nightly,
@@ -32,48 +31,7 @@ pytestmark = [
 ]
 
 _AIRFLOW, _INGEST, _GATEWAY = (f"http://127.0.0.1:{port}" for port in (8080, 8790, 8081))
-#: A web hook's receiver: it prints each body as a line.
-_HOOK = """
-import http.server
-class Hook(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        print(self.rfile.read(int(self.headers["Content-Length"])).decode(), flush=True)
-        self.send_response(200)
-        self.end_headers()
-http.server.HTTPServer(("", 9000), Hook).serve_forever()
-"""
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The deployment with the profile demo, two workers and a web hook; started."""
-    scratch = tmp_path_factory.mktemp("deployment")
-    kept = os.environ.get("MONITORING_TEST_IMAGES")
-    data = Path(kept) if kept else scratch / "engine"
-    data.mkdir(exist_ok=True)
-    with run_engine(data, isolated=False) as builder:
-        build_images(builder, scratch)
-    folder = scratch / "project"
-    folder.mkdir()
-    with run_engine(data) as engine:
-        made = make_project(engine, folder, WORKERS="2")
-        hook = made.folder / "secrets" / "webhook_url"
-        hook.unlink()
-        hook.write_text("http://hook:9000/\n")
-        hook.chmod(0o444)
-        try:
-            made.compose("--profile", "demo", "up", "-d", timeout_s=1200)
-            engine.docker(
-                *("run", "--detach", "--name", "hook", "--network", f"{NAME}_monitoring"),
-                *("--network-alias", "hook", BASE, "python", "-u", "-c", _HOOK),
-            )
-            yield made
-        except RuntimeError as error:
-            raise AssertionError(f"{error}\n{made.states()}\n{made.logs()}") from None
-        finally:
-            if engine.docker("ps", "--all", "--quiet", "--filter", "name=hook"):
-                engine.docker("rm", "--force", "hook")
-            made.compose("--profile", "demo", "down", "--volumes", check=False)
+_ANALYSIS = ("score_policies", "update_alerts", "notify")
 
 
 def _unwell(project: Project) -> dict[str, str]:
@@ -100,6 +58,7 @@ def test_everything_becomes_healthy(project: Project) -> None:
     assert checked >= {
         *("userdb-1", "metadata-1", "redis-1", "api-server-1", "scheduler-1", "dag-processor-1"),
         *("triggerer-1", "worker-1", "worker-2", "ingest-1", "docker-proxy-1", "gateway-1"),
+        "prometheus-1",
     }
 
 
@@ -110,7 +69,9 @@ def test_no_secret_is_in_what_inspect_prints(project: Project) -> None:
     assert len(secrets) >= 12
     hook = secrets.pop("webhook_url")
     assert [name for name, text in {**secrets, "hook": hook}.items() if text in printed] == []
-    seen = project.compose("logs", "--no-color")
+    secrets["prometheus_key"] = project.run_in("prometheus", "cat", "/run/prometheus-key/key")
+    assert secrets["prometheus_key"] not in printed
+    seen = project.compose(*PROFILES, "logs", "--no-color")
     assert [name for name, text in secrets.items() if text in seen] == []
 
 
@@ -179,6 +140,49 @@ def test_a_request_through_the_gateway_becomes_a_row(project: Project) -> None:
         seconds=600,
     )
     assert rows == [["demo-shop", "demo-shop"]]
+
+
+def test_the_chains_tasks_run_in_the_pools_that_init_made(project: Project) -> None:
+    file = json.loads((ROOT / "deploy" / "pools.json").read_text())
+    slots = {name: pool["slots"] for name, pool in file.items()}
+    assert project.pools().items() >= slots.items()
+    wanted = {
+        "monitoring_chain": {
+            *((f"collect.{name}", "monitoring_collect") for name in COLLECTORS),
+            *((f"analysis.{name}", "monitoring_analysis") for name in _ANALYSIS),
+        },
+        "monitoring_upkeep": {
+            (name, "monitoring_upkeep") for name in ("notify", "registry", "watch")
+        },
+    }
+    admin = token(project, "admin", project.secrets()["admin_password"])
+
+    def ran(dag: str) -> set[tuple[str, str]]:
+        url = f"{_AIRFLOW}/api/v2/dags/{dag}/dagRuns/~/taskInstances"
+        url += "?state=success&limit=100&order_by=-start_date"
+        answer = json.loads(project.request("GET", url, token=admin)[1])
+        return {(one["task_id"], one["pool"]) for one in answer["task_instances"]}
+
+    def all_ran() -> bool:
+        return all(ran(dag) >= tasks for dag, tasks in wanted.items())
+
+    wait_for(all_ran, f"tasks in {wanted}", seconds=400)
+    for dag, tasks in wanted.items():
+        assert ran(dag) <= tasks
+
+
+def test_prometheus_scrapes_the_chain(project: Project) -> None:
+    (up,) = wait_for(lambda: project.prometheus('up{job="monitoring"}'), "a scrape", seconds=90)
+    assert up["metric"]["instance"] == "ingest:8790"
+    assert up["value"][1] == "1"
+    # of a run that the step before waited for
+    newest = "monitoring_collector_last_success_timestamp_seconds"
+    found = wait_for(
+        lambda: project.prometheus(f'{newest}{{collector="request_logs"}} > 0'),
+        "what a run collected",
+        seconds=120,
+    )
+    assert abs(float(found[0]["value"][1]) - time.time()) < 1800
 
 
 def test_an_incident_becomes_an_alert_and_a_web_hook_is_told(project: Project) -> None:
@@ -262,13 +266,24 @@ def test_down_and_up_again_loses_nothing(project: Project) -> None:
     project.compose("stop", "scheduler", "demo-setup", "demo-shop")
     before = {name: int(count) for name, count in project.query(kept)}
     assert min(before.values()) > 0
+    slots = {"monitoring_collect": 3}
+    project.run_in("api-server", *("airflow", "pools", "set", "monitoring_collect", "3", "fewer"))
+    scraped = time.time()
+    up = 'max_over_time(up{job="monitoring"}[2m])'
+    assert project.prometheus(up, scraped)[0]["value"][1] == "1"
     project.engine.docker("rm", "--force", "hook")
-    project.compose("--profile", "demo", "down")
+    project.compose(*PROFILES, "stop")
+    # at its end, and not killed after its time
+    assert {project.states()[f"worker-{number}"] for number in (1, 2)} == {"exited 0"}
+    project.compose(*PROFILES, "down")
     assert project.states() == {}
     project.compose("up", "-d", timeout_s=1200)
+    project.compose("up", "-d", "--no-deps", "prometheus")
     _wait_until_healthy(project)
     after = {name: int(count) for name, count in project.query(kept)}
     assert [name for name, count in before.items() if after[name] < count] == []
+    assert project.pools().items() >= slots.items()
+    assert project.prometheus(up, scraped)[0]["value"][1] == "1"
     token(project, "ann", "a-long-password")
     assert project.request("GET", f"{_GATEWAY}/ping")[0] == 404
 

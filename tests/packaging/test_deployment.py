@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from monitoring import dag_layout
 from monitoring.deployment.secrets import resolve
 
 from tests.deployment.images import GATEWAY, IMAGES
@@ -124,6 +126,60 @@ def test_every_image_that_is_started_has_a_stand_in() -> None:
     # Debian has no Grafana
     assert theirs - {SERVICES["grafana"]["image"]} == set(IMAGES.values())
     assert GATEWAY in theirs
+
+
+def test_collectors_and_upkeep_leave_processes_of_the_workers_to_the_analysis() -> None:
+    pools = json.loads((ROOT / "deploy" / "pools.json").read_text())
+    environment = SERVICES["worker"]["environment"]
+    kinds = {kind: environment[f"MONITORING_POOL_{kind.upper()}"] for kind in dag_layout.KINDS}
+    assert set(kinds.values()) == set(pools)
+    others = sum(pools[pool]["slots"] for kind, pool in kinds.items() if kind != "analysis")
+    assert int(EXAMPLE["WORKERS"]) * int(EXAMPLE["WORKER_CONCURRENCY"]) > others
+    assert f"have slots ({others})" in (ROOT / ".env.example").read_text()
+    # who places tasks and who parses DAGs see the same
+    for name in ("scheduler", "dag-processor", "triggerer"):
+        assert SERVICES[name]["environment"] == environment
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_is_stopped_before_the_databases_that_it_uses(name: str) -> None:
+    # an order that only leads through `init`, which has ended, isn't kept
+    settings = str(SERVICES[name].get("environment"))
+    uses = set(re.findall(r"@(userdb|metadata|redis)\b", settings))
+    assert uses <= set(SERVICES[name].get("depends_on", {}))
+
+
+def test_init_is_given_the_files_that_its_settings_name() -> None:
+    init = SERVICES["init"]
+    targets = [volume.split(":")[1] for volume in init["volumes"]]
+    settings = ("GATEWAY_TEMPLATE", "GATEWAY_CONFIG", "PROMETHEUS_KEY", "POOLS")
+    for setting in settings:
+        path = init["environment"][f"MONITORING_{setting}"]
+        assert {path, str(Path(path).parent)} & set(targets), setting
+
+
+def test_prometheus_reads_the_key_that_init_made_and_is_where_grafana_asks() -> None:
+    service, init = SERVICES["prometheus"], SERVICES["init"]
+    (job,) = yaml.safe_load((ROOT / "deploy/grafana/prometheus.yml").read_text())["scrape_configs"]
+    read = Path(job["authorization"]["credentials_file"])
+    made = Path(init["environment"]["MONITORING_PROMETHEUS_KEY"])
+    assert f"prometheus-key:{read.parent}:ro" in service["volumes"]
+    assert f"prometheus-key:{made.parent}" in init["volumes"]
+    assert read.name == made.name
+    sees = [n for n, s in SERVICES.items() if "prometheus-key" in str(s.get("volumes"))]
+    assert sees == ["init", "prometheus"]
+    assert "environment" not in service
+    # a volume takes over the owner of the image's folder, and the file has its group
+    assert re.search(rf"useradd --uid {service['group_add'][0]} ", DOCKERFILE)
+    assert f" {made.parent} " in DOCKERFILE
+    folder = ROOT / "deploy/grafana/provisioning/datasources"
+    sources = yaml.safe_load((folder / "monitoring.yaml").read_text())["datasources"]
+    assert "http://prometheus:9090" in [source["url"] for source in sources]
+    assert set(service["networks"]) & set(SERVICES["grafana"]["networks"])
+    assert service["profiles"] == SERVICES["grafana"]["profiles"]
+    # it knows no logins
+    assert "ports" not in service
+    assert any("retention.time" in word for word in service["command"])
 
 
 @pytest.mark.compose

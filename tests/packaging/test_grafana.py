@@ -219,11 +219,12 @@ def test_every_expression_finds_series_in_a_prometheus_that_scrapes_the_chain(
     code = "from monitoring.cli import main; main()"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{code}" "$@"\n')
     program.chmod(0o755)
-    (tmp_path / "monitoring.key").write_text(key)
+    key_file = tmp_path / "key"
+    key_file.write_text(key)
     environment = {"PATH": "/usr/bin:/bin", **incident.environment(userdb)}
     configuration = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))
     (job,) = configuration["scrape_configs"]
-    job["authorization"]["credentials_file"] = str(tmp_path / "monitoring.key")
+    job["authorization"]["credentials_file"] = str(key_file)
     with run_serve([program], environment, tmp_path) as url:
         with requests.Session() as session:
             session.trust_env = False

@@ -4,12 +4,13 @@ Run before everything else, at each start; what is as it should be is left alone
 
 1. migrates userdb, and then Airflow's metadata. Both take a lock, so that two never migrate at
    once, and both refuse a schema that is newer than the code;
-2. gives Airflow its roles, its users and the connection ``userdb``;
-3. writes the gateway's configuration, with an API key of its own.
+2. gives Airflow its roles, its users, the connection ``userdb``, and the pools that are missing;
+3. writes the gateway's configuration, with an API key of its own, and Prometheus' key.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -55,12 +56,15 @@ def main() -> None:
             say(f"userdb is at schema {upgrade(store)}")
             subprocess.run(["airflow", "db", "migrate"], check=True)
             set_up_airflow(store)
+            make_pools(Path(os.environ["MONITORING_POOLS"]))
+            now = datetime.now(UTC)
             write_gateway_configuration(
                 store,
                 template=Path(os.environ["MONITORING_GATEWAY_TEMPLATE"]),
                 target=Path(os.environ["MONITORING_GATEWAY_CONFIG"]),
-                now=datetime.now(UTC),
+                now=now,
             )
+            write_prometheus_key(store, Path(os.environ["MONITORING_PROMETHEUS_KEY"]), now=now)
         finally:
             store.close()
     except MonitoringError as error:
@@ -127,6 +131,22 @@ def _write_connection(store: Store) -> None:
         )
 
 
+def make_pools(file: Path) -> None:
+    """Make the pools of ``file``, which is what `airflow pools import` takes, where they are
+    missing. Unlike that command it leaves those alone that are there: their slots may be an
+    operator's."""
+    from airflow.models.pool import Pool
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        there = set(session.scalars(select(Pool.pool)))
+        for name, pool in json.loads(file.read_text(encoding="utf-8")).items():
+            if name not in there:
+                session.add(Pool(pool=name, **pool))
+                say(f"made the pool {name} of {pool['slots']} slots")
+
+
 def write_gateway_configuration(
     store: Store, *, template: Path, target: Path, now: datetime
 ) -> None:
@@ -134,19 +154,41 @@ def write_gateway_configuration(
 
     The key that the file has is kept as long as it is valid. A change takes the gateway's restart.
     """
-    key = _key_in(target)
-    if key is None or not _is_valid(store, key, now):
-        # names of keys are never used again
-        made, key = create_key(store, f"gateway-{now:%Y%m%dT%H%M%S}", ["read"], by="init", now=now)
-        say(f"made the API key {made.name}")
+    key = _valid_key(store, _key_in(target), "gateway", now)
     text = Template(template.read_text(encoding="utf-8")).substitute(KEY=key)
+    if _write(target, text, mode=0o600):
+        say(f"wrote {target.name} for the gateway")
+
+
+def write_prometheus_key(store: Store, target: Path, *, now: datetime) -> None:
+    """Write an API key that may read to ``target``, for whoever is in its group.
+
+    The key that the file has is kept as long as it is valid. Prometheus reads it at each scrape.
+    """
+    found = target.read_text(encoding="utf-8") if target.exists() else None
+    _write(target, _valid_key(store, found, "prometheus", now), mode=0o640)
+
+
+def _valid_key(store: Store, found: str | None, owner: str, now: datetime) -> str:
+    """The key that was found, where it is valid; else a new one that may read."""
+    if found is not None and _is_valid(store, found, now):
+        return found
+    # names of keys are never used again
+    made, key = create_key(store, f"{owner}-{now:%Y%m%dT%H%M%S}", ["read"], by="init", now=now)
+    say(f"made the API key {made.name}")
+    return key
+
+
+def _write(target: Path, text: str, *, mode: int) -> bool:
+    """Whether the file had to be changed; it is replaced as a whole."""
     if target.exists() and target.read_text(encoding="utf-8") == text:
-        return
+        return False
     new = target.with_name(f"{target.name}.new")
     new.touch(mode=0o600)
+    new.chmod(mode)
     new.write_text(text, encoding="utf-8")
     new.replace(target)
-    say(f"wrote {target.name} for the gateway")
+    return True
 
 
 def _key_in(file: Path) -> str | None:
