@@ -71,6 +71,7 @@ ALLOWED = (
     ("alert", "ORDER BY alert.active_at DESC", "every alert there is, newest first: they are few"),
     ("alert_transition", "recorded_at <=", "what was believed once: all that was written by then"),
     ("collection", "GROUP BY collection.collector", "totals of a scrape: counters count for ever"),
+    ("operator_action", "operator_action.policy IN", "people's acts since an alert began: few"),
     ("delivery", "GROUP BY delivery.receiver", "totals of a scrape: counters count for ever"),
 )
 POLICIES = ("request-timeouts", "business-exceptions", "container-memory", "timeouts")
