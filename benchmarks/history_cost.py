@@ -72,7 +72,12 @@ def lines(routes: int, first: datetime, minutes: int, rate: int) -> Iterator[str
 def collect(store: Store, folder: Path, window: Window, keep: str = "all") -> None:
     """Collect ``window`` of the folder's log."""
     sources = folder / "sources.yaml"
-    source = {"name": "gateway", "paths": [f"{folder}/access.log"], "format": "traefik_json"}
+    source = {
+        "name": "gateway",
+        "paths": [f"{folder}/access.log"],
+        "format": "traefik_json",
+        "route": {"max_routes": 10_000},
+    }
     sources.write_text(json.dumps({"request_logs": {"sources": [source], "keep": keep}}))
     report = run_collector(
         "request_logs", window, store, now=window.end, settings=load_settings(sources)

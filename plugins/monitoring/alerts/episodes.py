@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.engine import Row
 
-from monitoring.alerts.state import STATE_ORDER
+from monitoring.alerts.transition import STATE_ORDER
 from monitoring.policy.annotations import render
 from monitoring.policy.versions import Timeline
 from userdb.models import Alert, AlertTransition, Series

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from monitoring.alerts.read import AlertRow, TransitionRow
-from monitoring.alerts.state import STATE_ORDER
+from monitoring.alerts.transition import STATE_ORDER
 
 
 def export_document(

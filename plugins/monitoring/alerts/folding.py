@@ -8,13 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from monitoring.alerts.state import (
-    FoldState,
-    Transition,
-    end_all,
-    fold,
-    load_state,
-)
+from monitoring.alerts.series_state import FoldState, load_state
+from monitoring.alerts.state import end_all, fold
+from monitoring.alerts.transition import Transition
 from monitoring.policy.versions import Segment, Timeline
 from monitoring.scoring.classes import DAY, EvaluationClass, Interval, clip
 from userdb.models import Evaluation

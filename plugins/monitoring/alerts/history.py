@@ -21,7 +21,8 @@ from monitoring.alerts.acts import read_resolutions
 from monitoring.alerts.episodes import write_episodes
 from monitoring.alerts.folding import fold_ranges, read_checkpoint, read_evaluated
 from monitoring.alerts.operands import in_order, score_operands, tell_composites
-from monitoring.alerts.state import Transition, dump_state, episode_id
+from monitoring.alerts.series_state import dump_state
+from monitoring.alerts.transition import Transition, episode_id
 from monitoring.evidence import read_evidence
 from monitoring.log_context import bound
 from monitoring.policy.composite import CompositePolicy

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, select, update
 
 from monitoring.alerts.folding import fold_ranges, read_checkpoint, read_evaluated
-from monitoring.alerts.state import Transition, without_acts
+from monitoring.alerts.series_state import without_acts
+from monitoring.alerts.transition import Transition
 from monitoring.evidence import read_evidence, store_scores
 from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.definition import Policy

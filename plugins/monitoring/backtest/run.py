@@ -10,7 +10,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.alerts.state import FoldState, Transition, fold
+from monitoring.alerts.series_state import FoldState
+from monitoring.alerts.state import fold
+from monitoring.alerts.transition import Transition
 from monitoring.policy.composite import CompositePolicy
 from monitoring.policy.definition import Policy
 from monitoring.policy.signal_policy import SeriesPolicy

@@ -8,7 +8,9 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from monitoring.alerts.state import FoldState, Transition, dump_state, fold, load_state
+from monitoring.alerts.series_state import FoldState, dump_state, load_state
+from monitoring.alerts.state import fold
+from monitoring.alerts.transition import Transition
 from monitoring.policy.kinds import parse_policy
 from monitoring.scoring.classes import EvaluationClass, Interval, clip, runs
 
