@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -12,6 +12,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, String, cast, delete, func, select
 
 from include.collectors.request_logs.mapping import quoted
+from include.collectors.request_logs.spans import Slice, minutes_in, slices_of, spans_of
 from include.collectors.request_logs.statements import SUMS
 from userdb.bulk import bulk_insert
 from userdb.ledger import mark_dirty, spans
@@ -25,9 +26,6 @@ FAMILY = "request"
 #: Rows inserted in one transaction; as many may be deleted in it. SQLite's must stay short.
 _ROWS_SQLITE = 9_000
 _ROWS_SERVER = 100_000
-#: Rows of counts, and minutes, that are compared at once: it bounds memory, however long a window.
-_COUNTED = 50_000
-_MINUTES = 1_440
 #: Columns of request_minute beside its key.
 _COUNTS = [
     *(name for name in SUMS if name != "latency_us"),
@@ -42,15 +40,6 @@ class Replaced:
 
     changed: int
     late: int
-
-
-@dataclass(frozen=True)
-class _Slice:
-    """What one transaction replaces: raw rows in [low_us, high_us), and whole minutes."""
-
-    low_us: int
-    high_us: int
-    minutes: tuple[int, ...]
 
 
 def replace_minutes(
@@ -69,29 +58,11 @@ def replace_minutes(
     not written. Each transaction leaves whole minutes, raw rows before counts, and marks them.
     """
     changed = late = 0
-    for low, high in _spans(parsed, first, stop):
+    for low, high in spans_of(parsed, first, stop):
         replaced = _replace_span(store, parsed, source, file_id, (low, high), window_first)
         changed += replaced.changed
         late += replaced.late
     return Replaced(changed, late)
-
-
-def _spans(parsed: duckdb.DuckDBPyConnection, first: int, stop: int) -> Iterator[tuple[int, int]]:
-    """[first, stop), cut into ranges of minutes that are replaced one after the other."""
-    counts = parsed.execute("SELECT minute, count(*) FROM part GROUP BY 1 ORDER BY 1").fetchall()
-    low, held = first, 0
-    for minute, rows in counts:
-        if minute > low and held + rows > _COUNTED:
-            yield low, minute
-            low, held = minute, 0
-        while minute - low >= _MINUTES:
-            yield low, low + _MINUTES
-            low, held = low + _MINUTES, 0
-        held += rows
-    while stop - low > _MINUTES:
-        yield low, low + _MINUTES
-        low += _MINUTES
-    yield low, stop
 
 
 def _replace_span(
@@ -109,19 +80,19 @@ def _replace_span(
         _frame(
             parsed,
             "SELECT minute, count(*) AS requests, sum(byte_offset)::BIGINT AS offsets "
-            f"FROM request WHERE {_in(span)} GROUP BY minute",
+            f"FROM request WHERE {minutes_in(span)} GROUP BY minute",
         ),
         _stored_raw(store, file_id, span),
     )
     limit = _ROWS_SQLITE if store.is_sqlite else _ROWS_SERVER
-    for part in _slices(parsed, fresh, counted | raw, span, limit):
+    for part in slices_of(parsed, fresh, counted | raw, span, limit):
         rows = _raw_rows(parsed, part, source, file_id)
         minutes = fresh[fresh["minute"].isin(part.minutes)]
         dirty = [minute for minute in part.minutes if minute in counted]
 
         def work(
             connection: Connection,
-            part: _Slice = part,
+            part: Slice = part,
             rows: pa.Table = rows,
             minutes: pd.DataFrame = minutes,
             dirty: Sequence[int] = dirty,
@@ -133,10 +104,6 @@ def _replace_span(
 
         store.write(work)
     return Replaced(len(counted), _late(fresh, stored, window_first))
-
-
-def _in(span: tuple[int, int]) -> str:
-    return f"minute >= {span[0]} AND minute < {span[1]}"
 
 
 def _table(parsed: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
@@ -158,7 +125,7 @@ def _fresh(
         parsed,
         f"""
         SELECT minute, service, route, instance, {sums}, max(latency_max_ms) AS latency_max_ms
-        FROM part WHERE {_in(span)} GROUP BY minute, service, route, instance ORDER BY ALL
+        FROM part WHERE {minutes_in(span)} GROUP BY minute, service, route, instance ORDER BY ALL
         """,
     )
     names = ("service", "route", "instance")
@@ -236,67 +203,8 @@ def _late(fresh: pd.DataFrame, stored: pd.DataFrame, window_first: int) -> int:
     return int(now.sub(before, fill_value=0).clip(lower=0).sum())
 
 
-def _slices(
-    parsed: duckdb.DuckDBPyConnection,
-    fresh: pd.DataFrame,
-    changed: set[int],
-    span: tuple[int, int],
-    limit: int,
-) -> Iterator[_Slice]:
-    """``changed`` minutes in order, so many at once that ``limit`` is kept.
-
-    A minute with more raw rows is split: what comes before its last part has raw rows alone.
-    """
-    raw = dict(
-        parsed.execute(
-            f"SELECT minute, count(*) FROM request WHERE {_in(span)} GROUP BY 1"
-        ).fetchall()
-    )
-    counts = fresh.groupby("minute").size().to_dict()
-    pending: list[int] = []
-    held = 0
-    for minute in sorted(changed):
-        size = raw.get(minute, 0) + counts.get(minute, 0)
-        # a slice deletes raw rows by one range of time: its minutes follow each other
-        if pending and (held + size > limit or minute != pending[-1] + 1):
-            yield _whole(pending)
-            pending, held = [], 0
-        if size <= limit:
-            pending.append(minute)
-            held += size
-            continue
-        low = minute * 60_000_000
-        for high in _cuts(parsed, minute, limit - min(counts.get(minute, 0), limit // 2)):
-            yield _Slice(low, high, ())
-            low = high
-        yield _Slice(low, (minute + 1) * 60_000_000, (minute,))
-    if pending:
-        yield _whole(pending)
-
-
-def _whole(minutes: list[int]) -> _Slice:
-    return _Slice(minutes[0] * 60_000_000, (minutes[-1] + 1) * 60_000_000, tuple(minutes))
-
-
-def _cuts(parsed: duckdb.DuckDBPyConnection, minute: int, limit: int) -> list[int]:
-    """Times that split a minute's raw rows into parts of at most ``limit``.
-
-    Rows of the same microsecond (of a format with whole seconds: of a second) stay together.
-    """
-    rows = parsed.execute(
-        f"SELECT at_us, count(*) FROM request WHERE minute = {minute} GROUP BY 1 ORDER BY 1"
-    ).fetchall()
-    cuts, held = [], 0
-    for at, count in rows:
-        if held and held + count > limit:
-            cuts.append(at)
-            held = 0
-        held += count
-    return cuts
-
-
 def _raw_rows(
-    parsed: duckdb.DuckDBPyConnection, part: _Slice, source: str, file_id: int
+    parsed: duckdb.DuckDBPyConnection, part: Slice, source: str, file_id: int
 ) -> pa.Table:
     return _table(
         parsed,
@@ -306,7 +214,7 @@ def _raw_rows(
     )
 
 
-def _replace_raw(connection: Connection, file_id: int, part: _Slice, rows: pa.Table) -> None:
+def _replace_raw(connection: Connection, file_id: int, part: Slice, rows: pa.Table) -> None:
     low, high = (
         pd.Timestamp(at, unit="us", tz="UTC").to_pydatetime() for at in (part.low_us, part.high_us)
     )

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event
 
-from include.collectors.request_logs import replace
+from include.collectors.request_logs import spans
 from tests.collectors.request_logs import gateway_log as log
 from userdb.models import Dirty, PolicyState
 from userdb.retention import purge
@@ -147,8 +147,8 @@ def test_spans_of_a_long_window_are_all_of_it(
     sqlite_store: Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(replace, "_COUNTED", counted)
-    monkeypatch.setattr(replace, "_MINUTES", minutes)
+    monkeypatch.setattr(spans, "_COUNTED", counted)
+    monkeypatch.setattr(spans, "_MINUTES", minutes)
     # before, so that there is something to replace, and minutes that are the same
     log.collect(sqlite_store, log.settings(hour, keep="none"), 10, 31)
     report = log.collect(sqlite_store, log.settings(hour), 0, 60)
