@@ -54,7 +54,6 @@ class Platform:
     store: Store
     incident: Incident
     receiver: Receiver
-    statsd: Datagrams
 
     def trigger(self, conf: Mapping[str, Any], dag_id: str = DAG) -> str:
         """Trigger a run by hand over REST; returns its id."""
@@ -189,7 +188,7 @@ def platform(
         "AIRFLOW__METRICS__STATSD_PORT": str(statsd.port),
     }
     with AirflowServer(folder / "airflow", env=environment) as server:
-        running = Platform(server, store, incident, receiver, statsd)
+        running = Platform(server, store, incident, receiver)
         running.wait(lambda: _parsed(server), "the DAGs to be parsed")
         yield running
     store.close()
