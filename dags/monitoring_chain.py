@@ -2,7 +2,7 @@
 
 Thin on purpose: the schedule, the params and the order of tasks. Every task is one call into
 ``monitoring.dag_tasks.chain``, imported when the task runs, so that parsing this file stays cheap.
-What tasks are mapped over, and their pools and queues, is in ``monitoring.dag_layout``.
+What tasks are mapped over, and where they are placed, is in ``monitoring.dag_layout``.
 """
 
 from __future__ import annotations

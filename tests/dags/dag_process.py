@@ -69,6 +69,7 @@ def _describe_task(task: Any) -> dict[str, Any]:
         "mapped": _mapped_over(task),
         "pool": task.pool,
         "queue": task.queue,
+        "executor": task.executor,
     }
 
 

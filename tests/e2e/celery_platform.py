@@ -196,6 +196,11 @@ def run_celery(
             # no runs but those that tests ask for; a DAG without schedule could have no backfill
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
             "MONITORING_POLICIES_PER_TASK": "3",
+            # a task of a worker that was killed is given to another one this soon; a busy machine's
+            # worker must not be taken for dead
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             **{
                 f"MONITORING_POOL_{kind.upper()}": f"monitoring_{kind}"
                 for kind in ("collect", "analysis", "upkeep")
