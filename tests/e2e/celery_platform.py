@@ -10,7 +10,7 @@ its own and with nobody in its way.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -171,13 +171,18 @@ class Celery:
 
 @contextmanager
 def run_celery(
-    folder: Path, receiver: Receiver, broker: str, starts: Sequence[int]
+    folder: Path,
+    receiver: Receiver,
+    broker: str,
+    starts: Sequence[int],
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[Celery]:
     """Start all of it but the broker, and end it.
 
     Args:
         broker: URL of Redis or RabbitMQ.
         starts: starts of incidents, in minutes after the log's first one.
+        env: added to the environment of all components.
     """
     # so long ago that there is a midnight between: a replay then collects two days
     base = whole_hours_ago(26)
@@ -205,6 +210,7 @@ def run_celery(
                 f"MONITORING_POOL_{kind.upper()}": f"monitoring_{kind}"
                 for kind in ("collect", "analysis", "upkeep")
             },
+            **(env or {}),
         }
         for name, value in environment.items():
             if name != "USERDB_URL":
