@@ -32,6 +32,8 @@ pytestmark = [
 BY_HAND, KILLED, TOO_LONG = STARTS = (0, 120, 240)
 #: Half an hour in RabbitMQ. No task takes as long that nobody holds up.
 CONSUMER_TIMEOUT_S = 90
+#: How often RabbitMQ looks for such messages.
+LOOKS_EVERY_S = 60
 #: 600 in Airflow: for so long a message's token is good. As there, less than the other.
 QUEUED_TIMEOUT_S = 60
 
@@ -39,10 +41,9 @@ QUEUED_TIMEOUT_S = 60
 @pytest.fixture(scope="module")
 def celery(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Celery]:
     folder = tmp_path_factory.mktemp("celery")
-    timeouts = {"consumer_timeout": CONSUMER_TIMEOUT_S * 1000, "channel_tick_interval": 1000}
     env = {"AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": str(QUEUED_TIMEOUT_S)}
     with (
-        run_rabbitmq(**timeouts) as rabbit,
+        run_rabbitmq(consumer_timeout=CONSUMER_TIMEOUT_S * 1000) as rabbit,
         run_celery(folder, receiver, rabbit.url, STARTS, env) as running,
     ):
         yield running
@@ -70,7 +71,7 @@ def test_a_task_beyond_the_consumers_timeout_ends_its_worker_and_changes_no_hist
         platform.wait(
             lambda: _came_back(celery) != before,
             "the message to come back",
-            CONSUMER_TIMEOUT_S + 90,
+            CONSUMER_TIMEOUT_S + LOOKS_EVERY_S + 60,
         )
     ended = _ended_worker(celery)
     assert "PRECONDITION_FAILED - delivery acknowledgement" in _log(celery, ended)
