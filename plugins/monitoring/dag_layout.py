@@ -1,4 +1,4 @@
-"""How the DAGs are laid out: what is mapped over what, and which pool, queue and executor a task is for.
+"""How the DAGs are laid out: what is mapped over what, and the pool, queue and executor of a task.
 
 DAG files ask this while they are parsed, which happens all day: so it imports next to nothing,
 and answers from the environment and the text of two files. What is wrong with them is told by the
