@@ -1,8 +1,8 @@
 """The monitoring chain: collect → score policies → update alerts → notify.
 
 Thin on purpose: the schedule, the params and the order of tasks. Every task is one call into
-``monitoring.dag_support``, imported when the task runs, so that parsing this file stays cheap.
-What tasks are mapped over, and their pools and queues, is in ``monitoring.dag_layout``.
+``monitoring.dag_tasks.chain``, imported when the task runs, so that parsing this file stays cheap.
+What tasks are mapped over, and where they are placed, is in ``monitoring.dag_layout``.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ def collector_task(name: str) -> Any:
         **dag_layout.placement("collect"),
     )
     def collect(sources: list[str] | None = None, **context: Any) -> dict[str, Any]:
-        from monitoring import dag_support
+        from monitoring.dag_tasks import chain
 
-        return dag_support.collect(name, context, sources)
+        return chain.collect(name, context, sources)
 
     return collect.expand(sources=shares) if shares else collect()
 
@@ -133,7 +133,7 @@ with DAG(
     tags=["monitoring"],
     on_failure_callback=tell_watchdog,
     on_success_callback=beat,
-    # The waits between tries add up to less than half a minute, and dag_support doesn't retry a
+    # The waits between tries add up to less than half a minute, and dag_tasks.chain doesn't retry a
     # collector's try that was slow itself: its retries begin within two minutes.
     default_args={
         "owner": "monitoring",
@@ -179,9 +179,9 @@ with DAG(
     with TaskGroup("analysis", tooltip="Policies, alerts, notifications"):
 
         def score_policies(shard: list[int] | None = None, **context: Any) -> dict[str, Any]:
-            from monitoring import dag_support
+            from monitoring.dag_tasks import chain
 
-            return dag_support.score_policies(context, shard)
+            return chain.score_policies(context, shard)
 
         # A failed collector's window is unknown, which scoring knows how to treat.
         scored = analysis_task(
@@ -193,9 +193,9 @@ with DAG(
         )
 
         def update_alerts(shard: list[int] | None = None, **context: Any) -> dict[str, Any]:
-            from monitoring import dag_support
+            from monitoring.dag_tasks import chain
 
-            return dag_support.update_alerts(context, shard)
+            return chain.update_alerts(context, shard)
 
         # One wrong policy fails the task before, and must not silence the others.
         updated = analysis_task(
@@ -214,9 +214,9 @@ with DAG(
             **dag_layout.placement("analysis"),
         )
         def notify(**context: Any) -> dict[str, Any]:
-            from monitoring import dag_support
+            from monitoring.dag_tasks import chain
 
-            return dag_support.notify(context)
+            return chain.notify(context)
 
         notified = notify()
         scored >> updated >> notified

@@ -1,6 +1,6 @@
 """Recompute history: collect a range again, day by day, then replay its analysis as one.
 
-Thin on purpose: every task is one call into ``monitoring.dag_support``.
+Thin on purpose: every task is one call into ``monitoring.dag_tasks.replay``.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ with DAG(
         **dag_layout.placement("analysis"),
     )
     def days(**context: Any) -> list[list[str]]:
-        from monitoring import dag_support
+        from monitoring.dag_tasks import replay
 
-        return dag_support.replay_days(context)
+        return replay.days(context)
 
     @task(
         doc_md="Collect one day with every collector, and write the ledger.",
@@ -112,9 +112,9 @@ with DAG(
         **dag_layout.placement("collect"),
     )
     def collect(window: list[str], **context: Any) -> dict[str, Any]:
-        from monitoring import dag_support
+        from monitoring.dag_tasks import replay
 
-        return dag_support.collect_day(window, context)
+        return replay.collect_day(window, context)
 
     # a day that can't be collected is no reason to leave the others as they were
     @task(
@@ -123,9 +123,9 @@ with DAG(
         **dag_layout.placement("analysis"),
     )
     def analyse(**context: Any) -> dict[str, Any]:
-        from monitoring import dag_support
+        from monitoring.dag_tasks import replay
 
-        return dag_support.replay(context)
+        return replay.replay(context)
 
     @task(
         trigger_rule=TriggerRule.ONE_FAILED,

@@ -1,6 +1,6 @@
 """Retention: what keeps the monitoring chain's databases small for years.
 
-Thin on purpose: every task is one call into ``monitoring.dag_support``.
+Thin on purpose: every task is one call into ``monitoring.dag_tasks.retention``.
 """
 
 from __future__ import annotations
@@ -92,21 +92,21 @@ with DAG(
 
     @task(doc_md="Make the partitions of the next days, on a server.")
     def keep_partitions(**context: Any) -> dict[str, Any]:
-        from monitoring import dag_support
+        from monitoring.dag_tasks import retention
 
-        return dag_support.keep_partitions(context)
+        return retention.keep_partitions(context)
 
     @task(doc_md="Delete raw rows past their retention.")
     def purge_raw_rows(**context: Any) -> dict[str, Any]:
-        from monitoring import dag_support
+        from monitoring.dag_tasks import retention
 
-        return dag_support.purge_raw_rows(context)
+        return retention.purge_raw_rows(context)
 
     @task(doc_md="Delete old rows of Airflow's own metadata database.")
     def clean_metadata(**context: Any) -> dict[str, Any]:
-        from monitoring import dag_support
+        from monitoring.dag_tasks import retention
 
-        return dag_support.clean_metadata(context)
+        return retention.clean_metadata(context)
 
     keep_partitions()
     purge_raw_rows()

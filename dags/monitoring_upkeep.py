@@ -1,6 +1,6 @@
 """Upkeep: what can't wait for the chain's next run, every minute.
 
-Thin on purpose: every task is one call into ``monitoring.dag_support``.
+Thin on purpose: every task is one call into ``monitoring.dag_tasks.upkeep``.
 """
 
 from __future__ import annotations
@@ -74,21 +74,21 @@ with DAG(
 
     @task(doc_md="Tell receivers what is due, and deliver again what could not be delivered.")
     def notify(**context: Any) -> dict[str, Any]:
-        from monitoring import dag_support
+        from monitoring.dag_tasks import upkeep
 
-        return dag_support.notify_again(context)
+        return upkeep.notify(context)
 
     @task(doc_md="Check registered instances, and deregister those whose lease is over.")
     def registry(**context: Any) -> dict[str, Any]:
-        from monitoring import dag_support
+        from monitoring.dag_tasks import upkeep
 
-        return dag_support.keep_registry(context)
+        return upkeep.keep_registry(context)
 
     @task(doc_md="Tell the watchdog what is wrong with the chain itself.")
     def watch(**context: Any) -> dict[str, Any]:
-        from monitoring import dag_support
+        from monitoring.dag_tasks import upkeep
 
-        return dag_support.watch(context)
+        return upkeep.watch(context)
 
     notify()
     registry()

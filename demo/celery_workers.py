@@ -23,11 +23,6 @@ def celery_settings(broker: str, database: str) -> dict[str, str]:
         "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
         # else the scheduler starts a process a core for sending a few messages
         "AIRFLOW__CELERY__SYNC_PARALLELISM": "1",
-        # a task of a worker that was killed is given to another one this soon; a busy machine's
-        # worker must not be taken for dead
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
     }
 

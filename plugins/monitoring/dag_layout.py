@@ -1,4 +1,4 @@
-"""How the DAGs are laid out: what is mapped over what, and which pool and queue a task is for.
+"""How the DAGs are laid out: what is mapped over what, and the pool, queue and executor of a task.
 
 DAG files ask this while they are parsed, which happens all day: so it imports next to nothing,
 and answers from the environment and the text of two files. What is wrong with them is told by the
@@ -25,7 +25,7 @@ COLLECT_TASKS = 16
 POLICIES_PER_TASK = 200
 #: The most tasks that a step of the analysis is mapped to.
 ANALYSIS_TASKS = 16
-#: What tasks do, as pools and queues are set by it.
+#: What tasks do, as pools, queues and executors are set by it.
 KINDS = ("collect", "analysis", "upkeep")
 
 #: Collector → the list in its section of the settings, of which each entry has a name.
@@ -65,12 +65,12 @@ def shards() -> int:
 
 
 def placement(kind: str) -> dict[str, str]:
-    """The arguments ``pool`` and ``queue`` of a task, where MONITORING_POOL_<KIND> and
-    MONITORING_QUEUE_<KIND> are set; else Airflow's defaults hold."""
+    """The arguments ``pool``, ``queue`` and ``executor`` of a task, where MONITORING_POOL_<KIND>,
+    MONITORING_QUEUE_<KIND> and MONITORING_EXECUTOR_<KIND> are set; else Airflow's defaults hold."""
     assert kind in KINDS
     found = {
         name: os.environ.get(f"MONITORING_{name.upper()}_{kind.upper()}", "").strip()
-        for name in ("pool", "queue")
+        for name in ("pool", "queue", "executor")
     }
     return {name: value for name, value in found.items() if value}
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
+from monitoring import dag_layout
 from monitoring.collection_log import list_collections
 from monitoring.window import Window
 
-from include.collectors.config import Settings
+from include.collectors.config import Settings, load_settings
+from include.collectors.registry import create
 from include.collectors.run import run_collector
 from userdb.ledger import covered_minutes
 from userdb.store import Store
@@ -61,6 +65,26 @@ def _covered(store: Store) -> list[int]:
 def _ledger(store: Store) -> list[tuple[str, str]]:
     with store.read() as connection:
         return sorted((row.source, row.status) for row in list_collections(connection))
+
+
+def test_the_chain_maps_a_collector_over_what_it_can_collect_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [{"name": name, "url": f"http://{name}", "key": "k"} for name in ("gw-1", "gw-2")]
+    hosts = [{"name": name, "url": f"tcp://{name}:2375"} for name in ("a", "b")]
+    logs = [{"name": name, "paths": [f"/{name}.log"], "format": "nginx_combined"} for name in "ab"]
+    settings = {
+        "gateway_exceptions": {"spools": ["/spool/a", "/spool/b"]},
+        "request_logs": {"sources": logs},
+        "container_stats": {"hosts": hosts},
+        "pull": {"nodes": nodes},
+    }
+    path = tmp_path / "sources.yaml"
+    path.write_text(json.dumps(settings))
+    monkeypatch.setenv("MONITORING_SOURCES", str(path))
+    apart = {name: list(create(name, load_settings()).sources) for name in settings}
+    assert {name: [*chain(*dag_layout.shares(name))] for name in settings} == apart
+    assert [name for name, sources in apart.items() if not sources] == ["gateway_exceptions"]
 
 
 @pytest.mark.parametrize("order", ["abc", "cab"])

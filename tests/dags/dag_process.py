@@ -19,7 +19,7 @@ from typing import Any
 def describe_bag() -> dict[str, Any]:
     """Every DAG, its params and its tasks, as Airflow parsed them."""
     from airflow.dag_processing.dagbag import DagBag
-    from monitoring.dag_support import MAX_RETRIED_SECONDS
+    from monitoring.dag_tasks.chain import MAX_RETRIED_SECONDS
 
     bag = DagBag()
     return {
@@ -69,6 +69,7 @@ def _describe_task(task: Any) -> dict[str, Any]:
         "mapped": _mapped_over(task),
         "pool": task.pool,
         "queue": task.queue,
+        "executor": task.executor,
     }
 
 

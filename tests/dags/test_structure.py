@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.dags.conftest import DagProcess
+from tests.dags.conftest import ROOT, DagProcess
 from userdb.models import Base
 
 pytestmark = pytest.mark.airflow
@@ -78,6 +79,16 @@ def test_every_task_has_docs_owner_retries_with_backoff_and_a_timeout(bag: dict[
             if task_id != "watcher":
                 assert task["retries"] >= 1, where
                 assert task["backoff"] > 1, where
+
+
+def test_rabbitmq_as_documented_waits_longer_than_any_task_may_take(bag: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    (milliseconds,) = re.findall(r"^    consumer_timeout = (\d+)$", page, re.MULTILINE)
+    longest = max(
+        task["timeout_s"] for dag in bag["dags"].values() for task in dag["tasks"].values()
+    )
+    assert longest == 2 * 3600, "the page says two hours"
+    assert int(milliseconds) / 1000 > longest
 
 
 def test_schedule_gives_real_five_minute_intervals(chain: dict[str, Any]) -> None:
@@ -168,6 +179,7 @@ def test_many_sources_and_policies_are_shared_out_to_tasks_in_their_pools(
         MONITORING_QUEUE_COLLECT="edge",
         MONITORING_POOL_ANALYSIS="fast",
         MONITORING_QUEUE_UPKEEP="side",
+        MONITORING_EXECUTOR_UPKEEP="LocalExecutor",
     )
     assert bag["errors"] == {}
     tasks = bag["dags"]["monitoring_chain"]["tasks"]
@@ -197,6 +209,17 @@ def test_many_sources_and_policies_are_shared_out_to_tasks_in_their_pools(
         }
     assert bag["dags"]["monitoring_replay"]["tasks"]["collect"]["pool"] == "slow"
     assert bag["dags"]["monitoring_upkeep"]["tasks"]["notify"]["queue"] == "side"
+    executors = {
+        (dag_id, task["executor"])
+        for dag_id, dag in bag["dags"].items()
+        for task in dag["tasks"].values()
+    }
+    assert executors == {
+        ("monitoring_chain", None),
+        ("monitoring_replay", None),
+        ("monitoring_retention", "LocalExecutor"),
+        ("monitoring_upkeep", "LocalExecutor"),
+    }
 
 
 @pytest.mark.parametrize("text", ["", "[", "request_logs: 7", "request_logs: {sources: [{}, 3]}"])

@@ -2,11 +2,13 @@
 
 It runs on its schedule all the while, as it would in production; tests use windows of
 hours ago, one stretch of the log each, and a scheduled run changes nothing of what they expect.
+Where there is a Redis, a Celery worker executes the upkeep; all else runs beside the scheduler.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +24,7 @@ import requests
 from demo.supervisor import AirflowServer
 from tests.incident import MINUTE, Incident, whole_hours_ago
 from tests.servers.datagrams import Datagrams, receiving_datagrams
+from tests.servers.redis import run_redis
 from userdb.migrate import upgrade
 from userdb.store import Store, open_store
 
@@ -54,7 +57,6 @@ class Platform:
     store: Store
     incident: Incident
     receiver: Receiver
-    statsd: Datagrams
 
     def trigger(self, conf: Mapping[str, Any], dag_id: str = DAG) -> str:
         """Trigger a run by hand over REST; returns its id."""
@@ -164,8 +166,21 @@ def statsd() -> Iterator[Datagrams]:
 
 
 @pytest.fixture(scope="session")
+def broker() -> Iterator[str | None]:
+    """The URL of a Redis; None where it is not installed."""
+    if shutil.which("redis-server") is None:
+        yield None
+        return
+    with run_redis() as redis:
+        yield redis.url
+
+
+@pytest.fixture(scope="session")
 def platform(
-    tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, statsd: Datagrams
+    tmp_path_factory: pytest.TempPathFactory,
+    receiver: Receiver,
+    statsd: Datagrams,
+    broker: str | None,
 ) -> Iterator[Platform]:
     """The running Airflow. Needs the markers ``airflow`` and ``e2e`` on the test."""
     folder: Path = tmp_path_factory.mktemp("e2e")
@@ -188,8 +203,13 @@ def platform(
         "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
         "AIRFLOW__METRICS__STATSD_PORT": str(statsd.port),
     }
-    with AirflowServer(folder / "airflow", env=environment) as server:
-        running = Platform(server, store, incident, receiver, statsd)
+    if broker:
+        environment |= {
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor,CeleryExecutor",
+            "MONITORING_EXECUTOR_UPKEEP": "CeleryExecutor",
+        }
+    with AirflowServer(folder / "airflow", env=environment, broker=broker, workers=1) as server:
+        running = Platform(server, store, incident, receiver)
         running.wait(lambda: _parsed(server), "the DAGs to be parsed")
         yield running
     store.close()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import BY_HAND, Platform
+from tests.servers.datagrams import Datagrams
 
 pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -31,7 +32,7 @@ def lines(platform: Platform, run_id: str, task_id: str) -> list[dict[str, Any]]
 
 
 def test_lines_say_which_run_and_window_and_numbers_go_where_airflows_go(
-    platform: Platform,
+    platform: Platform, statsd: Datagrams
 ) -> None:
     incident = platform.incident
     window = incident.window(BY_HAND, BY_HAND + 60)
@@ -67,7 +68,7 @@ def test_lines_say_which_run_and_window_and_numbers_go_where_airflows_go(
     }
 
     def came() -> dict[str, str]:
-        found = platform.statsd.names("airflow.monitoring.")
+        found = statsd.names("airflow.monitoring.")
         return {name.removeprefix("airflow."): kind for name, kind in found.items()}
 
     platform.wait(lambda: wanted.items() <= came().items(), "the chain's metrics", timeout=60)
@@ -75,4 +76,4 @@ def test_lines_say_which_run_and_window_and_numbers_go_where_airflows_go(
     assert came().keys() - wanted.keys() <= {
         late.replace("request_logs", one) for one in COLLECTORS
     }
-    assert "airflow.monitoring.collect.request_logs.rows:1200|c" in platform.statsd.lines("airflow")
+    assert "airflow.monitoring.collect.request_logs.rows:1200|c" in statsd.lines("airflow")

@@ -42,3 +42,22 @@ def test_upkeep_runs_by_itself_and_succeeds(platform: Platform) -> None:
 
     platform.wait(lambda: bool(ended()), "a scheduled run of upkeep")
     assert set(ended()) == {"success"}
+
+
+@pytest.mark.redis
+def test_a_celery_worker_executes_it_and_leaves_the_chain_to_the_scheduler(
+    platform: Platform,
+) -> None:
+    def executed(run_id: str, dag_id: str) -> dict[str, bool]:
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        ran = [one for one in platform.server.api.get(path)["task_instances"] if one["start_date"]]
+        return {one["task_id"]: one["id"] in worker.read_text(errors="replace") for one in ran}
+
+    (name,) = platform.server.workers
+    worker = platform.server.logs / f"{name}.log"
+    upkeep = platform.trigger({}, UPKEEP)
+    assert platform.finished(upkeep, UPKEEP)["state"] == "success"
+    assert executed(upkeep, UPKEEP) == {"notify": True, "registry": True, "watch": True}
+    chain = platform.trigger({"window_start": platform.incident.at(0).isoformat()})  # fails at once
+    platform.finished(chain)
+    assert set(executed(chain, DAG).values()) == {False}

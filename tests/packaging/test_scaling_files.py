@@ -51,6 +51,7 @@ def test_the_chart_s_values_hold_no_secret() -> None:
         "MONITORING_ANALYSIS_TASKS",
         "MONITORING_POOL_COLLECT",
         "MONITORING_QUEUE_COLLECT",
+        "MONITORING_EXECUTOR_COLLECT",
     ],
 )
 def test_the_layout_s_settings_are_documented(variable: str) -> None:

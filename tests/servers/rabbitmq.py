@@ -45,8 +45,12 @@ class RabbitServer:
 
 
 @contextmanager
-def run_rabbitmq() -> Iterator[RabbitServer]:
-    """Start a server and end it, its epmd too."""
+def run_rabbitmq(**settings: int) -> Iterator[RabbitServer]:
+    """Start a server and end it, its epmd too.
+
+    Args:
+        settings: of rabbitmq.conf, beside those that the server needs here.
+    """
     epmd_program = shutil.which("epmd")
     if epmd_program is None or not _PROGRAM.exists():
         raise RuntimeError("RabbitMQ is not installed: apt-get install rabbitmq-server")
@@ -57,6 +61,7 @@ def run_rabbitmq() -> Iterator[RabbitServer]:
         f"listeners.tcp.1 = 127.0.0.1:{port}\n"
         # the disk of a machine that runs tests may well be fuller than a server's should be
         "disk_free_limit.absolute = 1MB\n"
+        + "".join(f"{name} = {value}\n" for name, value in settings.items())
     )
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
