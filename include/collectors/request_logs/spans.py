@@ -27,12 +27,12 @@ def spans_of(parsed: duckdb.DuckDBPyConnection, first: int, stop: int) -> Iterat
     counts = parsed.execute("SELECT minute, count(*) FROM part GROUP BY 1 ORDER BY 1").fetchall()
     low, held = first, 0
     for minute, rows in counts:
-        if minute > low and held + rows > _COUNTED:
-            yield low, minute
-            low, held = minute, 0
         while minute - low >= _MINUTES:
             yield low, low + _MINUTES
             low, held = low + _MINUTES, 0
+        if minute > low and held + rows > _COUNTED:
+            yield low, minute
+            low, held = minute, 0
         held += rows
     while stop - low > _MINUTES:
         yield low, low + _MINUTES
