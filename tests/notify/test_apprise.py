@@ -122,7 +122,7 @@ def test_no_secret_of_the_url_is_recorded_shown_or_logged(sqlite_store, caplog):
         ]
         for one in receivers:
             open_channel(one)  # importing Apprise takes its time
-        report = notify(sqlite_store, now=NOW, receivers=receivers, deadline_s=0.5)
+        report = notify(sqlite_store, now=NOW, receivers=receivers, deadline_s=2)
     assert mailbox.mails == []
     rows = attempts(sqlite_store)
     assert {one.outcome for one in rows} == {"retry"}

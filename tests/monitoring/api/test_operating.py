@@ -239,7 +239,7 @@ def test_collections_come_in_pages_newest_first(asking, store):
 def test_what_the_page_tells_to_ask_is_answered(asking, loaded):
     page = (Path(__file__).parents[3] / "docs" / "reads.md").read_text("utf-8")
     commands = [shlex.split(line) for line in page.splitlines() if line.startswith("    curl ")]
-    assert len(commands) == 5
+    assert len(commands) == 7
     for words in commands:
         url = words[-1].replace("$URL", "").replace("$ID", ok(asking.get(ALERTS))[0]["id"])
         if "--json" in words:
