@@ -45,6 +45,7 @@ def test_upkeep_runs_by_itself_and_succeeds(platform: Platform) -> None:
 
 
 @pytest.mark.redis
+@pytest.mark.nightly
 def test_a_celery_worker_executes_it_and_leaves_the_chain_to_the_scheduler(
     platform: Platform,
 ) -> None:

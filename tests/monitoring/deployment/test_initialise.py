@@ -72,6 +72,7 @@ def test_prometheus_key_is_made_kept_and_replaced_once_it_is_revoked(
 
 
 @pytest.mark.airflow
+@pytest.mark.nightly  # a command of Airflow's takes ten seconds, and it runs seven
 def test_pools_are_made_where_they_are_missing_and_else_left_alone(tmp_path: Path) -> None:
     environment = airflow_environment(tmp_path)
 
