@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from userdb.errors import SchemaError
-from userdb.store import Store
+from userdb.store import Store, open_store
 
 #: Alembic's own table, beside the one of whatever else lives in the same database.
 VERSION_TABLE = "userdb_version"
@@ -41,6 +41,21 @@ def current(store: Store) -> str | None:
     """
     with store.read() as connection:
         return _revision(connection)
+
+
+@contextmanager
+def opened_current() -> Iterator[Store]:
+    """The configured userdb, where its schema is the code's; closed at the end.
+
+    Raises:
+        SchemaError, UserdbUnavailable: see ``require_current``.
+    """
+    store = open_store()
+    try:
+        require_current(store)
+        yield store
+    finally:
+        store.close()
 
 
 def require_current(store: Store) -> None:

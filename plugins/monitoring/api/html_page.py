@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from monitoring.api.language import preferred
 from monitoring.notify.phrases import PHRASES
-from monitoring.notify.texts import evidence_text, time_text
+from monitoring.notify.texts import evidence_text, second_text, time_text
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "pages"),
@@ -106,11 +105,7 @@ def render_page(
         words=words,
         told=lambda found: evidence_text(words, found),
         time=time_text,
-        second=lambda at: f"{_utc(at):%Y-%m-%d %H:%M:%S} UTC",
+        second=second_text,
         **values,
     )
     return HTMLResponse(text, status_code=status, headers=_HEADERS)
-
-
-def _utc(at: datetime) -> datetime:
-    return at.astimezone(UTC)

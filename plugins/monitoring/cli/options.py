@@ -30,15 +30,10 @@ PolicyName = Annotated[str | None, typer.Option("--policy", help="of one policy"
 @contextmanager
 def opened_store() -> Iterator[Store]:
     """userdb, where its schema is the code's; closed at the end."""
-    from userdb.migrate import require_current
-    from userdb.store import open_store
+    from userdb.migrate import opened_current
 
-    store = open_store()
-    try:
-        require_current(store)
+    with opened_current() as store:
         yield store
-    finally:
-        store.close()
 
 
 def note(what: object) -> None:

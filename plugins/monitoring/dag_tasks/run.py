@@ -14,8 +14,8 @@ from monitoring.log_format import secrets_of
 from monitoring.run_failures import Context
 from monitoring.window import Window, resolve_window
 from userdb.errors import WindowError
-from userdb.migrate import require_current
-from userdb.store import Store, open_store
+from userdb.migrate import opened_current
+from userdb.store import Store
 
 #: The schedule's period: a run without interval and params is for the last complete one.
 PERIOD = timedelta(minutes=5)
@@ -52,13 +52,8 @@ def opened(context: Context) -> Iterator[Store]:
     """userdb, where its schema is the code's; every log line within says what it is about."""
     for secret in secrets_of(os.environ):
         mask_secret(secret)
-    with _about(context):
-        store = open_store()
-        try:
-            require_current(store)
-            yield store
-        finally:
-            store.close()
+    with _about(context), opened_current() as store:
+        yield store
 
 
 def _about(context: Context) -> AbstractContextManager[None]:

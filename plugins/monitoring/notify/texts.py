@@ -195,6 +195,11 @@ def time_text(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def second_text(at: datetime) -> str:
+    """``2026-01-31 10:00:07 UTC``."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def value_text(value: float | None, unit: str) -> str:
     """A value with its unit; shares as percent; a dash for None."""
     if value is None:
@@ -237,7 +242,7 @@ def _evidence(words: Phrases, found: Evidence) -> str:
             return words.comma.join(parts)
         case RequestFound():
             return words.request.format(
-                at=f"{found.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+                at=second_text(found.at),
                 asked=" ".join(_some([found.method or "", found.path or ""])) or "-",
                 said=words.comma.join(_request(words, found)),
             )
