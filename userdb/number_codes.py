@@ -114,14 +114,16 @@ class MysqlDialect:
         # CHAR() takes 32 bits of it
         return f"IF({number} BETWEEN 0 AND 16777215, {number}, 16777216)"
 
+    # MariaDB takes the nearest number where a cast is out of range, MySQL refuses the statement
+
     def bounded(self, number: str) -> str:
-        return f"LEAST(GREATEST({number}, -1), 1e19)"
+        return f"LEAST(GREATEST({number}, -1), 9e18)"
 
     def floor(self, number: str) -> str:
         return f"CAST(FLOOR({number}) AS SIGNED)"
 
     def thousandths(self, number: str) -> str:
-        return f"CAST({number} * 1e3 AS SIGNED)"
+        return f"CAST(LEAST({number}, 9e15) * 1e3 AS SIGNED)"
 
 
 @dataclass(frozen=True)

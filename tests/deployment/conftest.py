@@ -36,7 +36,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     folder = scratch / "project"
     folder.mkdir()
     with run_engine(data) as engine:
-        made = make_project(engine, folder, WORKERS="2")
+        rotation = {"ACCESS_LOG_MAX_MB": "1", "ACCESS_LOG_CHECK_SECONDS": "1"}
+        made = make_project(engine, folder, WORKERS="2", **rotation)
         hook = made.folder / "secrets" / "webhook_url"
         hook.unlink()
         hook.write_text("http://hook:9000/\n")

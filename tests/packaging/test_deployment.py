@@ -99,6 +99,28 @@ def test_only_the_proxy_sees_the_docker_socket() -> None:
     assert COMPOSE["networks"]["docker"] == {"internal": True}
 
 
+def test_one_service_builds_the_image_that_all_of_ours_run() -> None:
+    # Compose 2 builds all at once, and the second one that gives the name fails
+    assert [name for name, one in SERVICES.items() if "build" in one] == ["init"]
+    assert len({SERVICES[name]["image"] for name in OURS}) == 1
+
+
+def test_user_containers_reach_the_gateway_and_ingest_and_nothing_else() -> None:
+    page = (ROOT / "docs" / "compose.md").read_text()
+    network = COMPOSE["networks"]["gateway"]["name"]
+    assert f"join the network `{network}`" in page
+    demo = {name for name, one in SERVICES.items() if name.startswith("demo-")} - {"demo-setup"}
+    assert {tuple(SERVICES[name]["networks"]) for name in demo} == {("gateway",)}
+    there = {name for name, one in SERVICES.items() if "gateway" in one["networks"]}
+    assert there - demo == {"gateway", "ingest"}
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - set(OURS)))
+def test_a_service_of_another_image_has_a_health_check(name: str) -> None:
+    # our image has its own
+    assert SERVICES[name]["healthcheck"]["test"]
+
+
 def test_the_image_gets_what_it_copies() -> None:
     allowed = (ROOT / ".dockerignore").read_text().split()
     lines = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.M)
@@ -216,5 +238,5 @@ def test_the_databases_script_is_read_and_not_run() -> None:
     # MySQL's entry script runs what is executable, without its own functions
     for file in (ROOT / "deploy" / "userdb").iterdir():
         assert not file.stat().st_mode & 0o111, file.name
-    for file in (ROOT / "deploy" / "image").iterdir():
+    for file in [*(ROOT / "deploy" / "image").iterdir(), ROOT / "deploy" / "rotate-access-log"]:
         assert file.stat().st_mode & 0o111, file.name

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, text
 
 from userdb import bulk_read
 from userdb.bulk import bulk_insert
 from userdb.bulk_read import read_minutes
 from userdb.models import ContainerSample, RequestMinute
+from userdb.number_codes import MysqlDialect, encodings
 from userdb.read import read_columns
 from userdb.store import Store
 
@@ -118,6 +119,18 @@ def test_a_float_comes_back_bit_by_bit(store: Store, value: float) -> None:
     _assert_same(store, 0, 10)
     found = read_minutes(store, TABLE, ["latency_sum_ms"], 0, 10)["latency_sum_ms"]
     assert found[0].hex() == value.hex()
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("value", [2.0**62, 2.0**63, 1e19, 1.7976931348623157e308, -1e300])
+def test_no_cast_is_out_of_range(mariadb_store: Store, value: float) -> None:
+    # MariaDB only warns; MySQL would refuse
+    _put(mariadb_store, [_row(1, latency_sum_ms=value)])
+    with mariadb_store.read() as connection:
+        for encoding in encodings(TABLE.c.latency_sum_ms, MysqlDialect()):
+            codes = ", ".join((*encoding.codes, encoding.check))
+            connection.execute(text(f"SELECT {codes} FROM request_minute"))
+            assert connection.execute(text("SHOW WARNINGS")).all() == []
 
 
 @given(
