@@ -1,6 +1,8 @@
 # One image for every component of the chain; Compose says which one runs.
 
 FROM python:3.11-slim-bookworm AS build
+# extras of pyproject.toml; KubernetesExecutor needs airflow,mysql,celery,kubernetes
+ARG EXTRAS=airflow,mysql,celery
 # mysqlclient has no wheel
 RUN apt-get update \
     && apt-get install -y --no-install-recommends default-libmysqlclient-dev gcc libc6-dev pkg-config \
@@ -11,7 +13,7 @@ WORKDIR /src
 # wants what pyproject.toml names to be there.
 COPY pyproject.toml constraints.txt ./
 RUN mkdir -p plugins/monitoring include userdb && touch README.md LICENSE \
-    && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt ".[airflow,mysql,celery]" \
+    && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt ".[${EXTRAS}]" \
     && /opt/venv/bin/pip uninstall -y monitoring-chain
 COPY README.md LICENSE ./
 COPY include include
@@ -41,6 +43,8 @@ COPY airflow.cfg /opt/monitoring/airflow.cfg
 COPY dags /opt/monitoring/dags
 # `airflow` and `monitoring` with secrets out of files; first on the PATH
 COPY deploy/image /opt/monitoring/bin
+# where the probes of Airflow's Helm chart look for it
+RUN ln -s /opt/monitoring/bin/entrypoint /entrypoint
 # the plugin and the policies are in the installed wheel
 ENV PATH=/opt/monitoring/bin:/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
