@@ -1,8 +1,6 @@
 # One image for every component of the chain; Compose says which one runs.
 
 FROM python:3.11-slim-bookworm AS build
-# extras of pyproject.toml; KubernetesExecutor needs airflow,mysql,celery,kubernetes
-ARG EXTRAS=airflow,mysql,celery
 # mysqlclient has no wheel
 RUN apt-get update \
     && apt-get install -y --no-install-recommends default-libmysqlclient-dev gcc libc6-dev pkg-config \
@@ -12,6 +10,8 @@ WORKDIR /src
 # Dependencies have a layer of their own: a change of the code doesn't install them again. pip
 # wants what pyproject.toml names to be there.
 COPY pyproject.toml constraints.txt ./
+# extras of pyproject.toml; KubernetesExecutor needs airflow,mysql,celery,kubernetes
+ARG EXTRAS=airflow,mysql,celery
 RUN mkdir -p plugins/monitoring include userdb && touch README.md LICENSE \
     && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt ".[${EXTRAS}]" \
     && /opt/venv/bin/pip uninstall -y monitoring-chain
