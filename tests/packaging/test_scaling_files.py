@@ -92,9 +92,7 @@ def test_the_chart_s_configuration_repeats_what_a_cluster_needs_of_ours() -> Non
         assert theirs == kept, section
 
 
-@pytest.mark.parametrize(
-    "path", ["scheduler", "workers.celery", "dagProcessor", "triggerer"], ids=str
-)
+@pytest.mark.parametrize("path", ["scheduler", "workers.celery", "dagProcessor", "triggerer"])
 def test_no_groomer_is_started_for_which_the_image_has_no_script(path: str) -> None:
     section = VALUES
     for key in path.split("."):
@@ -113,9 +111,8 @@ def test_the_image_has_the_entry_point_that_the_chart_s_probes_run() -> None:
 
 
 def test_each_executor_that_is_named_can_be_installed() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
 
     def extra_of(executor: str) -> str:
         name = executor.removesuffix("Executor").lower()
