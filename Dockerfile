@@ -10,8 +10,10 @@ WORKDIR /src
 # Dependencies have a layer of their own: a change of the code doesn't install them again. pip
 # wants what pyproject.toml names to be there.
 COPY pyproject.toml constraints.txt ./
+# extras of pyproject.toml; KubernetesExecutor needs airflow,mysql,celery,kubernetes
+ARG EXTRAS=airflow,mysql,celery
 RUN mkdir -p plugins/monitoring include userdb && touch README.md LICENSE \
-    && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt ".[airflow,mysql,celery]" \
+    && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt ".[${EXTRAS}]" \
     && /opt/venv/bin/pip uninstall -y monitoring-chain
 COPY README.md LICENSE ./
 COPY include include
@@ -41,6 +43,8 @@ COPY airflow.cfg /opt/monitoring/airflow.cfg
 COPY dags /opt/monitoring/dags
 # `airflow` and `monitoring` with secrets out of files; first on the PATH
 COPY deploy/image /opt/monitoring/bin
+# where the probes of Airflow's Helm chart look for it
+RUN ln -s /opt/monitoring/bin/entrypoint /entrypoint
 # the plugin and the policies are in the installed wheel
 ENV PATH=/opt/monitoring/bin:/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -1,4 +1,4 @@
-"""``python -m monitoring.deployment.initialise``: make a deployment ready, and end.
+"""``python -m monitoring.deployment.initialise [--skip-unset]``: make a deployment ready, and end.
 
 Run before everything else, at each start; what is as it should be is left alone. It
 
@@ -6,14 +6,19 @@ Run before everything else, at each start; what is as it should be is left alone
    once, and both refuse a schema that is newer than the code;
 2. gives Airflow its roles, its users, the connection ``userdb``, and the pools that are missing;
 3. writes the gateway's configuration, with an API key of its own, and Prometheus' key.
+
+What a setting is missing for is an error, before anything is done. With ``--skip-unset`` it is
+left out and said: a cluster has no gateway of ours to configure.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +28,7 @@ from typing import Any
 import yaml
 
 from monitoring.keys import create_key, recognise
-from userdb.errors import AccessError, MonitoringError
+from userdb.errors import AccessError, ConfigError, MonitoringError
 from userdb.migrate import upgrade
 from userdb.store import Store, open_store
 
@@ -47,24 +52,34 @@ ACCOUNTS = (
     Account("ingest", "User", "MONITORING_AIRFLOW_PASSWORD"),
 )
 
+#: What is made, and the settings that it takes, all of them or none.
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    **{f"Airflow's user {one.name}": (one.password_setting,) for one in ACCOUNTS},
+    "pools": ("MONITORING_POOLS",),
+    "the gateway's configuration": ("MONITORING_GATEWAY_TEMPLATE", "MONITORING_GATEWAY_CONFIG"),
+    "Prometheus' key": ("MONITORING_PROMETHEUS_KEY",),
+}
 
-def main() -> None:
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Do all of it. Ends with exit code 1 and a message where it can't be done."""
+    parser = argparse.ArgumentParser(prog="initialise")
+    parser.add_argument("--skip-unset", action="store_true", help="leave out what isn't set")
     try:
+        settings = read_settings(os.environ, skip_unset=parser.parse_args(arguments).skip_unset)
         store = open_store()
         try:
             say(f"userdb is at schema {upgrade(store)}")
             subprocess.run(["airflow", "db", "migrate"], check=True)
-            set_up_airflow(store)
-            make_pools(Path(os.environ["MONITORING_POOLS"]))
+            set_up_airflow(store, settings)
             now = datetime.now(UTC)
-            write_gateway_configuration(
-                store,
-                template=Path(os.environ["MONITORING_GATEWAY_TEMPLATE"]),
-                target=Path(os.environ["MONITORING_GATEWAY_CONFIG"]),
-                now=now,
-            )
-            write_prometheus_key(store, Path(os.environ["MONITORING_PROMETHEUS_KEY"]), now=now)
+            if pools := settings.get("MONITORING_POOLS"):
+                make_pools(Path(pools))
+            if template := settings.get("MONITORING_GATEWAY_TEMPLATE"):
+                target = Path(settings["MONITORING_GATEWAY_CONFIG"])
+                write_gateway_configuration(store, template=Path(template), target=target, now=now)
+            if key := settings.get("MONITORING_PROMETHEUS_KEY"):
+                write_prometheus_key(store, Path(key), now=now)
         finally:
             store.close()
     except MonitoringError as error:
@@ -78,8 +93,32 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def set_up_airflow(store: Store) -> None:
-    """Airflow's roles, users and connection. Passwords are set to what the secrets say."""
+def read_settings(environ: Mapping[str, str], *, skip_unset: bool) -> dict[str, str]:
+    """The settings that are set; says what is left out for want of one.
+
+    Raises:
+        ConfigError: one is missing, and not to be skipped; or what it is for has only some of its
+            settings. Names all that are missing.
+    """
+    missing: list[str] = []
+    for made, names in SETTINGS.items():
+        unset = [name for name in names if not environ.get(name)]
+        if skip_unset and len(unset) == len(names):
+            say(f"left out {made}: {' and '.join(names)} not set")
+        else:
+            missing += unset
+    if missing:
+        raise ConfigError(f"not set, and nothing was done: {', '.join(missing)}")
+    return {
+        name: environ[name] for names in SETTINGS.values() for name in names if environ.get(name)
+    }
+
+
+def set_up_airflow(store: Store, settings: Mapping[str, str]) -> None:
+    """Airflow's roles, connection, and the users whose passwords ``settings`` has.
+
+    Passwords are set to what the settings say.
+    """
     from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
     from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
@@ -90,7 +129,8 @@ def set_up_airflow(store: Store) -> None:
             manager.sync_roles()
             manager.bulk_sync_roles([{"role": role, "perms": [_READS]} for role in _READERS])
             for account in ACCOUNTS:
-                _ensure(manager, account, os.environ[account.password_setting])
+                if password := settings.get(account.password_setting):
+                    _ensure(manager, account, password)
 
     accounts()
     _write_connection(store)
