@@ -249,7 +249,7 @@ def test_a_log_folder_that_is_none(
     with pytest.raises(ConfigError, match="Not a directory"):
         clean(kept)
     (tmp_path / "home").symlink_to("logs")
-    for folder in (tmp_path, tmp_path / "logs", tmp_path / "home", Path("/")):
+    for folder in (tmp_path, tmp_path / "logs", tmp_path / "home"):
         with pytest.raises(ConfigError, match=r"AIRFLOW_HOME .* is in it"):
             delete_old_logs(folder, keep=KEEP, now=NOW, home=tmp_path / "logs")
     assert kept.exists()
