@@ -1,4 +1,4 @@
-"""Retention: what keeps the monitoring chain's databases small for years.
+"""Retention: what keeps the monitoring chain's databases and logs small for years.
 
 Thin on purpose: every task is one call into ``monitoring.dag_tasks.retention``.
 """
@@ -25,6 +25,8 @@ Hourly, tasks that don't depend on each other:
 - **clean_metadata** – deletes what Airflow's own database holds from before `metadata_days` ago.
   Where Airflow's connection is set by environment variable, set `MONITORING_METADATA_URL` to the
   same value: Airflow hides its own from tasks.
+- **clean_logs** – deletes files below Airflow's `base_log_folder` to which nobody wrote for
+  `metadata_days`, and folders left empty, on the machine that it runs on.
 """
 
 
@@ -36,7 +38,7 @@ def tell_watchdog(context: dict[str, Any]) -> None:
 
 with DAG(
     dag_id="monitoring_retention",
-    description="Retention of raw rows and of Airflow's metadata",
+    description="Retention of raw rows, and of Airflow's metadata and logs",
     doc_md=DOCS,
     # the demo and tests trigger windows of their own: a scheduled run would be in their way
     schedule=None
@@ -84,8 +86,9 @@ with DAG(
             30,
             type="integer",
             minimum=1,
-            title="Days to keep Airflow's metadata",
-            description="Older runs, task instances, logs' records and XComs are deleted.",
+            title="Days to keep Airflow's metadata and logs",
+            description="Older runs, task instances, logs' records, XComs and log files are "
+            "deleted.",
         ),
     },
 ) as dag:
@@ -108,6 +111,13 @@ with DAG(
 
         return retention.clean_metadata(context)
 
+    @task(doc_md="Delete old log files of Airflow on this machine.")
+    def clean_logs(**context: Any) -> dict[str, Any]:
+        from monitoring.dag_tasks import retention
+
+        return retention.clean_logs(context)
+
     keep_partitions()
     purge_raw_rows()
     clean_metadata()
+    clean_logs()

@@ -53,7 +53,12 @@ def test_upkeep_runs_every_minute_one_run_at_a_time_and_makes_up_for_none(
     }
     hourly = bag["dags"]["monitoring_retention"]
     assert hourly["expression"] == "17 * * * *"
-    assert set(hourly["tasks"]) == {"keep_partitions", "purge_raw_rows", "clean_metadata"}
+    assert {task_id: task["upstream"] for task_id, task in hourly["tasks"].items()} == {
+        "keep_partitions": [],
+        "purge_raw_rows": [],
+        "clean_metadata": [],
+        "clean_logs": [],
+    }
 
 
 def test_a_runs_success_is_told_where_it_is_news(bag: dict[str, Any]) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -33,6 +37,33 @@ def test_old_metadata_is_deleted_and_new_stays(platform: Platform) -> None:
     with pytest.raises(AirflowApiError) as refused:
         platform.server.api.get(f"/dags/{DAG}/dagRuns/{old}")
     assert refused.value.status == 404
+
+
+def test_old_logs_are_deleted_and_new_stay(platform: Platform) -> None:
+    start = {"window_start": platform.incident.at(0).isoformat()}  # fails at once
+    old, new = (platform.trigger(start) for _ in range(2))
+    for run_id in (old, new):
+        platform.finished(run_id)
+    logs = Path(platform.server.environment["AIRFLOW__LOGGING__BASE_LOG_FOLDER"])
+    folder, kept = (logs / f"dag_id={DAG}" / f"run_id={run_id}" for run_id in (old, new))
+    written = [path for path in folder.rglob("*") if path.is_file()]
+    assert written
+    size = sum(path.stat().st_size for path in written)
+    then = time.time() - 40 * 86400
+    for path in [folder, *folder.rglob("*")]:
+        os.utime(path, (then, then))
+    before = {path for path in kept.rglob("*") if path.is_file()}
+    assert before
+
+    run_id = platform.trigger({}, RETENTION)
+    run = platform.finished(run_id, RETENTION)
+    assert set(run["tasks"].values()) == {"success"}, run
+    assert not folder.exists()
+    assert before == {path for path in kept.rglob("*") if path.is_file()}
+    entry = f"/dags/{RETENTION}/dagRuns/{run_id}/taskInstances/clean_logs/xcomEntries/return_value"
+    deleted = platform.server.api.get(entry)["value"]["deleted"]
+    assert (deleted["files"], deleted["bytes"], deleted["failed"]) == (len(written), size, 0)
+    assert f"deleted below {logs}" in platform.log_of(run_id, "clean_logs", RETENTION)
 
 
 def test_upkeep_runs_by_itself_and_succeeds(platform: Platform) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from monitoring.dag_tasks.run import MAX_CATCHUP, opened
@@ -57,3 +60,25 @@ def clean_metadata(context: Context) -> dict[str, Any]:
             before=before, dag_id=context["dag"].dag_id, run_id=str(context["run_id"])
         )
     return {"before": before.isoformat()}
+
+
+def clean_logs(context: Context) -> dict[str, Any]:
+    """Delete this machine's log files of Airflow to which nobody wrote for ``metadata_days``.
+
+    Raises:
+        AirflowFailException: base_log_folder is no folder of logs, or nothing could be deleted.
+    """
+    now = datetime.now(UTC)
+    keep = timedelta(days=context["params"]["metadata_days"])
+    with failure_told(context):
+        from airflow.sdk import conf
+
+        from monitoring.airflow_logs import delete_old_logs
+
+        deleted = delete_old_logs(
+            Path(conf.get("logging", "base_log_folder")),
+            keep=keep,
+            now=now,
+            home=Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser(),
+        )
+    return {"before": (now - keep).isoformat(), "deleted": asdict(deleted)}
