@@ -64,6 +64,7 @@ with DAG(
             7,
             type="integer",
             minimum=1,
+            maximum=36500,
             title="Days to keep raw rows",
             description="Older requests and events are deleted; counts per minute stay.",
         ),
@@ -71,6 +72,7 @@ with DAG(
             0,
             type="integer",
             minimum=0,
+            maximum=36500,
             title="Days to keep what the analysis reads",
             description="Older counts per minute and container samples are deleted, and alerts "
             "that looked at them stay as they are for good; 0: never.",
@@ -86,6 +88,7 @@ with DAG(
             30,
             type="integer",
             minimum=1,
+            maximum=36500,
             title="Days to keep Airflow's metadata and logs",
             description="Older runs, task instances, logs' records, XComs and log files are "
             "deleted.",

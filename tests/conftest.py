@@ -15,6 +15,7 @@ from sqlalchemy import text
 from tests import requirements, sharing
 from tests.servers.mariadb import MariaDbServer, run_mariadb
 from tests.servers.rabbitmq import RabbitServer, run_rabbitmq
+from tests.userdb.mysql84 import refuse_ambiguous_names
 from userdb.migrate import VERSION_TABLE, upgrade
 from userdb.models import Base
 from userdb.store import Store, open_store
@@ -90,6 +91,7 @@ def mariadb_store(_mariadb_schema: str) -> Iterator[Store]:
     """userdb on MariaDB, migrated and empty. Needs the marker ``mariadb`` on the test."""
     store = open_store(_mariadb_schema)
     _empty(store)
+    refuse_ambiguous_names(store.engine)
     yield store
     store.close()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Insert, literal_column, select
+from sqlalchemy import Connection, Insert, select
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
@@ -149,7 +149,7 @@ def _insert_new(connection: Connection) -> Insert:
     if connection.dialect.name == "sqlite":
         return sqlite_insert(MonitorEvent).on_conflict_do_nothing(index_elements=["event_id"])
     # INSERT IGNORE would also turn errors (text too long) into silently changed data
-    return mysql_insert(MonitorEvent).on_duplicate_key_update(event_id=literal_column("event_id"))
+    return mysql_insert(MonitorEvent).on_duplicate_key_update(event_id=MonitorEvent.event_id)
 
 
 def refuses_row(error: DBAPIError) -> bool:

@@ -8,7 +8,7 @@ import operator
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, Insert, literal_column, select, update
+from sqlalchemy import Connection, Insert, select, update
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -51,7 +51,7 @@ def _insert_new(connection: Connection) -> Insert:
     if connection.dialect.name == "sqlite":
         return sqlite_insert(Series).on_conflict_do_nothing()
     # INSERT IGNORE would also turn errors into silently changed data
-    return mysql_insert(Series).on_duplicate_key_update(family=literal_column("family"))
+    return mysql_insert(Series).on_duplicate_key_update(family=Series.family)
 
 
 def _ids(connection: Connection, family: str, marks: Sequence[str]) -> dict[str, int]:

@@ -37,6 +37,8 @@ _KNOWN_OPTIONS = frozenset(
         "ssl_check_hostname",
     }
 )
+#: Where a URL came from that Airflow's metadata database holds.
+CONNECTION_ORIGIN = "Airflow connection userdb"
 #: What Airflow's MySQL provider knows besides, and userdb decides itself.
 _IGNORED_EXTRAS = frozenset({"charset", "cursor", "local_infile", "client"})
 
@@ -114,6 +116,28 @@ def connection_url(fields: Mapping[str, Any], origin: str) -> URL:
         query=_options(extra),
     )
     return _normalise(url, origin)
+
+
+def connection_fields(url: URL) -> dict[str, Any]:
+    """The fields of an Airflow connection for a URL of ``parse_url``'s: ``connection_url``'s
+    inverse, but for the driver."""
+    if url.get_backend_name() == "sqlite":
+        return {"conn_type": "sqlite", "host": url.database}
+    extra: dict[str, Any] = {}
+    for name, value in url.query.items():
+        if name.startswith("ssl_"):
+            extra.setdefault("ssl", {})[name.removeprefix("ssl_")] = value
+        elif name not in _IGNORED_EXTRAS:
+            extra[name] = value
+    return {
+        "conn_type": "mysql",
+        "host": url.host,
+        "port": url.port,
+        "login": url.username,
+        "password": url.password,
+        "schema": url.database,
+        "extra": extra,
+    }
 
 
 def _normalise(url: URL, origin: str) -> URL:
@@ -220,9 +244,8 @@ def resolve_url(environ: Mapping[str, str] | None = None) -> UserdbUrl:
     name = "AIRFLOW_CONN_USERDB"
     if text := env.get(name, "").strip():
         return UserdbUrl(_from_environment(text, name), name)
-    origin = "Airflow connection userdb"
-    url = _airflow_connection(origin) if environ is None else None
+    url = _airflow_connection(CONNECTION_ORIGIN) if environ is None else None
     if url is not None:
-        return UserdbUrl(url, origin)
+        return UserdbUrl(url, CONNECTION_ORIGIN)
     path = project_root() / "var" / "userdb.sqlite"
     return UserdbUrl(URL.create("sqlite", database=str(path)), "the embedded default")

@@ -21,6 +21,8 @@ from userdb.retention import MINUTE_TABLES, TABLES, purge, read_floors
 from userdb.store import Store
 from userdb.times import from_minute
 
+#: The most days that anything is kept, but for ever; the DAG's params have the same.
+MAX_DAYS = 36_500
 #: Families to their first minute that is still whole.
 Floors = Mapping[str, int]
 
@@ -137,10 +139,17 @@ def parse_days(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         table, _, days = (one.strip() for one in part.partition("="))
-        if table not in TABLES or not days.isdecimal() or table in found:
+        if (
+            table not in TABLES
+            or table in found
+            or not days.isdecimal()
+            or len(days) > len(str(MAX_DAYS))
+            or int(days) > MAX_DAYS
+        ):
             raise ConfigError(
                 f"MONITORING_RETENTION_DAYS (table_days) has {part!r}; write table=days, once a "
-                f"table, for example request_log=3; tables with a retention: {', '.join(TABLES)}"
+                f"table, for example request_log=3; at most {MAX_DAYS} days, and 0 for ever; "
+                f"tables with a retention: {', '.join(TABLES)}"
             )
         found[table] = int(days)
     return found

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from monitoring.cli import app
-from monitoring.retention import parse_days
+from monitoring.retention import MAX_DAYS, parse_days
 from sqlalchemy import event, func, insert, select
 from typer.testing import CliRunner
 
@@ -275,7 +275,9 @@ def test_retention_is_set_by_the_table() -> None:
         "container_sample": 90,
     }
     assert parse_days("") == {}
-    for wrong in ("alert=3", "request_log", "request_log=-1", "request_log=1,request_log=2"):
+    assert parse_days(f"request_log={MAX_DAYS}") == {"request_log": 36_500}
+    twice, long = "request_log=1,request_log=2", "request_log=" + "9" * 5000
+    for wrong in ("alert=3", "request_log", "request_log=-1", twice, "request_log=36501", long):
         with pytest.raises(ConfigError, match=r"MONITORING_RETENTION_DAYS.*table=days"):
             parse_days(wrong)
 

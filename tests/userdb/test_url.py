@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 
 from userdb.errors import ConfigError
 from userdb.store import open_store
-from userdb.url import parse_url, project_root, resolve_url
+from userdb.url import connection_fields, connection_url, parse_url, project_root, resolve_url
 
 PASSWORD = "p@ss:w/rd%41"
 SERVER = URL.create(
@@ -69,6 +69,22 @@ def test_tls_of_an_airflow_connection(extra: Any) -> None:
         "ssl_cert": "/c.pem",
         "charset": "utf8mb4",
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        AS_URI,
+        f"{AS_URI}?ssl_ca=/ca.pem&ssl_check_hostname=true&connect_timeout=5",
+        "mysql://u@/userdb?unix_socket=/run/db.sock",
+        "sqlite:////srv/user db.sqlite",
+    ],
+)
+def test_a_url_as_an_airflow_connection_is_the_same_url(text: str) -> None:
+    url = parse_url(text, "here")
+    fields = connection_fields(url)
+    assert connection_url(fields, "there") == url
+    assert connection_url({**fields, "extra": json.dumps(fields.get("extra"))}, "there") == url
 
 
 @pytest.mark.parametrize(

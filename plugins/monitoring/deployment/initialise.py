@@ -31,6 +31,7 @@ from monitoring.keys import create_key, recognise
 from userdb.errors import AccessError, ConfigError, MonitoringError
 from userdb.migrate import upgrade
 from userdb.store import Store, open_store
+from userdb.url import CONNECTION_ORIGIN, connection_fields
 
 #: What the HTTP API asks for reads (`monitoring.api.auth`), and only Airflow's Admin has.
 _READS = ("can_read", "Plugins")
@@ -150,25 +151,17 @@ def _ensure(manager: Any, account: Account, password: str) -> None:
 
 
 def _write_connection(store: Store) -> None:
-    """Airflow's connection ``userdb``, for hooks of DAGs of one's own."""
+    """Airflow's connection ``userdb``, for hooks of DAGs of one's own; where it isn't what userdb
+    is known by."""
     from airflow.models.connection import Connection
     from airflow.utils.session import create_session
     from sqlalchemy import delete
 
-    url = store.url.url
+    if store.url.origin == CONNECTION_ORIGIN:
+        return
     with create_session() as session:
         session.execute(delete(Connection).where(Connection.conn_id == "userdb"))
-        session.add(
-            Connection(
-                conn_id="userdb",
-                conn_type="mysql",
-                host=url.host,
-                port=url.port,
-                login=url.username,
-                password=url.password,
-                schema=url.database,
-            )
-        )
+        session.add(Connection(conn_id="userdb", **connection_fields(store.url.url)))
 
 
 def make_pools(file: Path) -> None:
