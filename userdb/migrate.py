@@ -91,9 +91,16 @@ def upgrade(store: Store) -> str:
         # the write transaction (BEGIN IMMEDIATE) is the lock
         store.write(lambda connection: _upgrade(store, connection))
     else:
-        with store.read() as lock_connection, _server_lock(store, lock_connection):
-            store.write(lambda connection: _upgrade(store, connection))
+        store.write(lambda connection: _upgrade_alone(store, connection))
     return head()
+
+
+def _upgrade_alone(store: Store, connection: Connection) -> None:
+    # one connection for both: another one would be idle meanwhile, and lost with its lock
+    with _server_lock(store, connection):
+        _upgrade(store, connection)
+        # who waits for the lock must see the revision
+        connection.exec_driver_sql("COMMIT")
 
 
 def _upgrade(store: Store, connection: Connection) -> None:
@@ -130,7 +137,9 @@ def _server_lock(store: Store, connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+        # a connection that was lost has lost it already
+        if not connection.invalidated:
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
 
 def _config() -> Config:

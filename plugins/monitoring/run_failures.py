@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -150,7 +150,22 @@ def reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if not isinstance(error, (MonitoringError, AirflowFailException)):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text if len(text) <= _REASON_LENGTH else f"{text[: _REASON_LENGTH - 1]}…"
+    return _cut(text, _REASON_LENGTH)
+
+
+def merged(errors: Sequence[MonitoringError]) -> MonitoringError:
+    """One error that says what all of them say, once each, and short enough for a message.
+
+    Where another try may mend any of them, it is of that one's type.
+    """
+    kind = type(min(errors, key=lambda error: isinstance(error, _PERMANENT)))
+    texts = dict.fromkeys(reason(error) for error in errors)
+    share = _REASON_LENGTH // len(texts) - len("; ")
+    return kind("; ".join(_cut(text, share) for text in texts))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 @contextmanager

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.airflow
         ("CollectionError", 0.05, 0.01, "AirflowFailException"),
         # what is wrong stays wrong
         ("ConfigError", 0.0, None, "AirflowFailException"),
+        ("ConfigError ConfigError", 0.0, None, "AirflowFailException"),
+        # one of them may get better
+        ("ConfigError CollectionError", 0.0, None, "CollectionError"),
     ],
 )
 def test_tries_that_are_the_last(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Column, Connection, MetaData, Table, select, text
+from sqlalchemy import Column, Connection, MetaData, Table, event, select, text
 from sqlalchemy import types as sqltypes
 
 from tests.servers.mariadb import MariaDbServer
@@ -242,3 +244,62 @@ def test_a_migration_waits_for_the_servers_lock(
             upgrade(store)
     store.close()
     assert upgrade(open_store(mariadb_server.url("userdb_migrations"))) == head()
+
+
+@pytest.mark.mariadb
+def test_a_long_migration_keeps_its_lock_where_idle_connections_are_ended_soon(
+    mariadb_server: MariaDbServer,
+) -> None:
+    mariadb_server.create_database("userdb_migrations")
+    store = _hasty_store(mariadb_server)
+    with store.engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0007")
+    with mariadb_server.root() as reader, ThreadPoolExecutor(2) as pool:
+        # as long as it reads a table, that can't be altered
+        with reader.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT COUNT(*) FROM userdb_migrations.request_log")
+        runs = [pool.submit(upgrade, one) for one in (store, _hasty_store(mariadb_server))]
+        time.sleep(2.5)
+        running = [row[0] for row in mariadb_server.query(_RUNNING)]
+        reader.rollback()
+        assert [run.result(60) for run in runs] == [head(), head()]
+    assert sorted(statement.split()[0] for statement in running) == ["ALTER", "SELECT"]
+    assert sum("GET_LOCK" in statement for statement in running) == 1
+
+
+_RUNNING = (
+    "SELECT info FROM information_schema.processlist "
+    "WHERE db = 'userdb_migrations' AND command = 'Query'"
+)
+
+
+def _hasty_store(server: MariaDbServer) -> Store:
+    """Its connections end when they were idle for a second."""
+    store = open_store(server.url("userdb_migrations"))
+
+    @event.listens_for(store.engine, "connect")
+    def _on_connect(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION wait_timeout = 1")
+
+    return store
+
+
+@pytest.mark.mariadb
+def test_who_waited_for_the_lock_sees_the_revision(mariadb_server: MariaDbServer) -> None:
+    store = open_store(mariadb_server.create_database("userdb_migrations"))
+    other = open_store(mariadb_server.url("userdb_migrations"))
+    seen = []
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def _before(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if "RELEASE_LOCK" in statement:
+            seen.append(current(other))
+
+    upgrade(store)
+    assert seen == [head()]
+    other.close()
+    store.close()

@@ -7,18 +7,24 @@ a file must not be the last to write it.
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from userdb.errors import CollectionError
 from userdb.store import Store
 
 #: Longer than a collection of a day's log takes.
 WAIT_S = 300
+#: The lock's connection is idle while its holder reads, and a server may end idle ones soon.
+_MAX_IDLE_S = 86_400
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -26,7 +32,8 @@ def source_lock(store: Store, source: str, *, wait_s: float = WAIT_S) -> Iterato
     """Hold the lock of a log source of this userdb.
 
     SQLite: a lock on a file beside the database, which the system releases with the process.
-    MySQL: a named lock, which the server releases with the connection.
+    MySQL: a named lock, which the server releases with the connection. If that is lost, what the
+    body did stands, and the log says so.
 
     Raises:
         CollectionError: another collection holds it for longer than ``wait_s``.
@@ -43,9 +50,20 @@ def source_lock(store: Store, source: str, *, wait_s: float = WAIT_S) -> Iterato
             held = connection.execution_options(isolation_level="AUTOCOMMIT")
             if held.scalar(text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": wait_s}):
                 try:
+                    held.exec_driver_sql(f"SET SESSION wait_timeout = {_MAX_IDLE_S}")
                     yield
                 finally:
-                    held.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+                    try:
+                        held.exec_driver_sql("SET SESSION wait_timeout = DEFAULT")
+                        held.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+                    except DBAPIError as error:
+                        log.warning(
+                            "request_logs source %r: the connection that held its lock was lost, "
+                            "so that another collection of it may have run at the same time; see "
+                            "what ends idle connections between here and userdb: %s",
+                            source,
+                            error.orig,
+                        )
                 return
         raise busy
     import fcntl

@@ -14,9 +14,9 @@ from monitoring.dag_tasks.reports import (
     raise_for_policies,
 )
 from monitoring.dag_tasks.run import opened, run_window
-from monitoring.run_failures import Context, failure_told
+from monitoring.run_failures import Context, failure_told, merged
 from monitoring.window import Window
-from userdb.errors import WindowError
+from userdb.errors import MonitoringError, WindowError
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def collect_day(bounds: list[str], context: Context) -> dict[str, Any]:
 
     Raises:
         CollectionError: a source failed. What the others gave is stored.
+        MonitoringError: a collector failed as a whole; the same is true of the others.
     """
     now = datetime.now(UTC)
     start, end = (datetime.fromisoformat(bound) for bound in bounds)
@@ -52,13 +53,18 @@ def collect_day(bounds: list[str], context: Context) -> dict[str, Any]:
         from monitoring.signals import COLLECTORS
 
         window = Window(start, end)
-        reports = [
-            chain.collect(name, window, store, now=now, run_id=context["run_id"])
-            for name in COLLECTORS
-        ]
-        for report in reports:
-            raise_for_failed_sources(report)
-        return {report.collector: collection_counts(report) for report in reports}
+        counts: dict[str, Any] = {}
+        errors: list[MonitoringError] = []
+        for name in COLLECTORS:
+            try:
+                report = chain.collect(name, window, store, now=now, run_id=context["run_id"])
+                counts[name] = collection_counts(report)
+                raise_for_failed_sources(report)
+            except MonitoringError as error:
+                errors.append(error)
+        if errors:
+            raise merged(errors) from errors[0]
+        return counts
 
 
 def replay(context: Context) -> dict[str, Any]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event, text
 
 from include.collectors.request_logs.lock import source_lock
 from tests.collectors.request_logs import gateway_log as log
+from tests.servers.mariadb import MariaDbServer
 from userdb.errors import CollectionError
 from userdb.store import Store, open_store
 
@@ -46,3 +50,49 @@ def test_who_waits_in_vain_says_so(store: Store) -> None:
         pass
     with source_lock(store, "gateway", wait_s=1):
         pass
+
+
+@pytest.mark.mariadb
+def test_a_long_collection_keeps_its_lock_where_idle_connections_are_ended_soon(
+    mariadb_store: Store,
+) -> None:
+    store = open_store(mariadb_store.engine.url.render_as_string(hide_password=False))
+
+    @event.listens_for(store.engine, "connect")
+    def _on_connect(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION wait_timeout = 1")
+
+    with source_lock(store, "gateway"):
+        time.sleep(2.5)
+        with (
+            pytest.raises(CollectionError, match="another collection"),
+            source_lock(mariadb_store, "gateway", wait_s=0),
+        ):
+            pass
+    with store.engine.connect() as connection, source_lock(mariadb_store, "gateway", wait_s=0):
+        # the server's own again
+        assert connection.scalar(text("SELECT @@wait_timeout = @@GLOBAL.wait_timeout"))
+    store.close()
+
+
+@pytest.mark.mariadb
+def test_a_lock_that_is_lost_hides_neither_what_was_done_nor_what_went_wrong(
+    mariadb_store: Store, mariadb_server: MariaDbServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lose(error: Exception | None = None) -> None:
+        holders = mariadb_server.query(
+            "SELECT id FROM information_schema.processlist "
+            f"WHERE db = '{mariadb_store.engine.url.database}' AND command = 'Sleep'"
+        )
+        assert holders
+        for (holder,) in holders:
+            mariadb_server.execute(f"KILL {holder}")
+        if error is not None:
+            raise error
+
+    with source_lock(mariadb_store, "gateway"):
+        lose()
+    assert "'gateway': the connection that held its lock was lost" in caplog.text
+    with pytest.raises(CollectionError, match="the log is gone"), source_lock(mariadb_store, "b"):
+        lose(CollectionError("the log is gone"))
