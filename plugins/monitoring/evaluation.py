@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.exc import IntegrityError
 
 from monitoring.evaluated import (
     Scored,
@@ -125,11 +124,7 @@ def score_policies(
 
 def register_versions(store: Store, loaded: Policies, *, now: datetime, edits: bool) -> None:
     """Store what userdb doesn't know yet of the loaded policies: see ``register_policies``."""
-    work = partial(register_policies, loaded=loaded, now=now, edits=edits)
-    try:
-        store.write(work)
-    except IntegrityError:
-        store.write(work)  # another run stored the same versions meanwhile: now they are known
+    store.write(partial(register_policies, loaded=loaded, now=now, edits=edits))
 
 
 def score_dirty(name: str, store: Store) -> None:
