@@ -12,11 +12,11 @@ locks but a migration. SQLite needs none: it has one writer, from BEGIN IMMEDIAT
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, column, select, table
+from sqlalchemy import Connection, String, column, select, table
 
 from userdb.migrate import VERSION_TABLE
 
-_ROW = select(column("version_num")).select_from(table(VERSION_TABLE))
+_ROW = select(column("version_num", String)).select_from(table(VERSION_TABLE))
 
 
 def share_registration_lock(connection: Connection) -> None:
