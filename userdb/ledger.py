@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, insert, select
 
 from userdb.models import Collection, Dirty, MinuteChange, PolicyState
+from userdb.registration_lock import share_registration_lock
 from userdb.times import from_minute, to_minute
 
 #: Rejected inputs kept as samples per source and collection.
@@ -344,7 +345,8 @@ def spans(minutes: Iterable[int]) -> list[tuple[int, int]]:
 def mark_dirty(connection: Connection, family: str, minutes: Sequence[int]) -> None:
     """Tell every policy over ``family``, and who pulls it, that facts of these minutes changed.
 
-    Call it in the transaction that changes them.
+    Call it in the transaction that changes them, towards its end: until then it keeps policies from
+    being registered, or moved to another family.
     """
     changed = spans(minutes)
     if not changed:
@@ -362,6 +364,7 @@ def mark_dirty(connection: Connection, family: str, minutes: Sequence[int]) -> N
                 for first, last in changed
             ],
         )
+    share_registration_lock(connection)
     policies = connection.scalars(
         select(PolicyState.policy).where(PolicyState.family == family)
     ).all()

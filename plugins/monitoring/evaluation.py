@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.exc import IntegrityError
 
 from monitoring.evaluated import (
     Scored,
@@ -39,6 +38,8 @@ from userdb.store import Store
 
 log = logging.getLogger(__name__)
 
+#: Dirty tokens deleted by one statement: SQLite takes 32,766 variables at most.
+_TOKENS = 5000
 #: What of a report is told with its line.
 _COUNTS = ("policies", "evaluations", "series", "breaching", "unknown")
 
@@ -125,11 +126,7 @@ def score_policies(
 
 def register_versions(store: Store, loaded: Policies, *, now: datetime, edits: bool) -> None:
     """Store what userdb doesn't know yet of the loaded policies: see ``register_policies``."""
-    work = partial(register_policies, loaded=loaded, now=now, edits=edits)
-    try:
-        store.write(work)
-    except IntegrityError:
-        store.write(work)  # another run stored the same versions meanwhile: now they are known
+    store.write(partial(register_policies, loaded=loaded, now=now, edits=edits))
 
 
 def score_dirty(name: str, store: Store) -> None:
@@ -152,8 +149,8 @@ def _score_policy(name: str, window: Window | None, store: Store) -> Scored:
         tokens = connection.execute(select(Dirty).where(Dirty.policy == name)).all()
         timeline = read_timeline(connection, name)
         ranges = [] if window is None else [(window.first_minute, window.stop_minute)]
-        for token in tokens:
-            ranges += affected(connection, name, timeline, token.first_minute, token.last_minute)
+        for first, stop in join([(one.first_minute, one.last_minute + 1) for one in tokens]):
+            ranges += affected(connection, name, timeline, first, stop - 1)
         facts = UserdbFacts(store, connection)
         floors = read_floors(connection)
         total = Scored()
@@ -171,7 +168,9 @@ def _score_policy(name: str, window: Window | None, store: Store) -> Scored:
             frozen = frozen_parts(timeline, floors, after, until)
             for low, watermark in without(frozen, after, until):
                 extend_ledger(connection, name, low, watermark)
-        connection.execute(delete(Dirty).where(Dirty.token.in_([token.token for token in tokens])))
+        for at in range(0, len(tokens), _TOKENS):
+            taken = [one.token for one in tokens[at : at + _TOKENS]]
+            connection.execute(delete(Dirty).where(Dirty.token.in_(taken)))
         if done:
             mark_scored(connection, state, done[0][0], done[-1][1], watermark=watermark)
         if read_floors(connection) != floors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -15,7 +16,7 @@ from monitoring.alerts.search import list_alerts
 from monitoring.evaluation import score_policies
 from monitoring.policy.loader import load_policies
 from monitoring.window import Window
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, event, func, insert, select
 
 from tests.monitoring.facts import LONG_AFTER, T0, cover, put_requests
 from userdb.errors import WindowError
@@ -254,6 +255,30 @@ def test_windows_that_run_at_once_give_the_history_of_one_run(store, tmp_path):
     run(store, loaded, T0, T0 + 40)
     assert often == export(store)
     assert [to for _, to in steps(store)].count("firing") == 3
+
+
+def test_more_changes_than_a_statement_takes_variables_are_taken_in(sqlite_store, tmp_path):
+    loaded = write_policies(tmp_path / "p")
+    put_requests(sqlite_store, quiet(*range(20)))
+    cover(sqlite_store, T0 - 30, T0 + 20)
+    run(sqlite_store, loaded, T0, T0 + 20)
+    put_requests(sqlite_store, timeouts(4, 5, 6, 7))
+    again = [
+        {"token": f"{n}", "policy": "timeouts", "first_minute": T0 + n % 9, "last_minute": T0 + 9}
+        for n in range(12_000)
+    ]
+    sqlite_store.write(lambda connection: connection.execute(insert(Dirty), again))
+    limit = sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER
+    statements: list[str] = []
+    event.listen(sqlite_store.engine, "checkout", lambda driver, *_: driver.setlimit(limit, 5_500))
+    event.listen(
+        sqlite_store.engine, "before_cursor_execute", lambda *given: statements.append(given[2])
+    )
+    run(sqlite_store, loaded, T0 + 20, T0 + 21)
+    assert steps(sqlite_store) == [(5, "pending"), (7, "firing"), (13, "resolved")]
+    assert len(statements) < 200  # minutes that many tell of are looked for once
+    with sqlite_store.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(Dirty)) == 0
 
 
 def clear(store: Store) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
 from monitoring.policy.definition import Policy
 from monitoring.policy.kinds import parse_policy, stored_form
 from monitoring.policy.loader import Policies
+from monitoring.policy.state import lock_policy
 from userdb.models import PolicyState, PolicyVersion, VersionOverride
+from userdb.registration_lock import take_registration_lock
 from userdb.times import to_minute
 
 #: A minute before all others: the first version rules all times before it too.
@@ -170,30 +173,53 @@ def register_policies(
     a backfill changes no history by being run after an edit.
     """
     minute = to_minute(now)
-    known = current_policies(connection)
-    changed: list[str] = []
-    for policy in loaded.policies:
-        if policy.name not in known:
-            _add(connection, policy.name, policy, minute, now)
-            connection.execute(
-                insert(PolicyState).values(policy=policy.name, family=policy.family_name)
-            )
-            changed.append(policy.name)
-        elif edits and known[policy.name] != policy:
-            _add(connection, policy.name, policy, minute, now)
+    found = _changes(connection, loaded, edits=edits)
+    if not found:
+        return []
+    # before the lock that collectors wait for: who scores a policy holds its row for long
+    for change in found:
+        if change.known and change.policy is not None:
+            lock_policy(connection, change.name)
+    take_registration_lock(connection)
+    changes = _changes(connection, loaded, edits=edits)  # without what others registered meanwhile
+    for name, policy, known in changes:
+        _add(connection, name, policy, minute, now)
+        if policy is None:
+            continue
+        if known:
             connection.execute(
                 update(PolicyState)
-                .where(PolicyState.policy == policy.name)
+                .where(PolicyState.policy == name)
                 .values(family=policy.family_name)
             )
-            changed.append(policy.name)
+        else:
+            connection.execute(insert(PolicyState).values(policy=name, family=policy.family_name))
+    return [change.name for change in changes]
+
+
+class _Change(NamedTuple):
+    """A definition to be stored, None for a removal; ``known``: the policy has had others."""
+
+    name: str
+    policy: Policy | None
+    known: bool
+
+
+def _changes(connection: Connection, loaded: Policies, *, edits: bool) -> list[_Change]:
+    known = current_policies(connection)
+    changes = [
+        _Change(policy.name, policy, policy.name in known)
+        for policy in loaded.policies
+        if policy.name not in known or (edits and known[policy.name] != policy)
+    ]
     if edits and not loaded.unreadable:
         present = {policy.name for policy in loaded.policies} | loaded.broken
-        for name, last in known.items():
-            if name not in present and last is not None:
-                _add(connection, name, None, minute, now)
-                changed.append(name)
-    return changed
+        changes += [
+            _Change(name, None, known=True)
+            for name, last in known.items()
+            if name not in present and last is not None
+        ]
+    return changes
 
 
 def _add(
