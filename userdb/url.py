@@ -136,7 +136,8 @@ def connection_fields(url: URL) -> dict[str, Any]:
         "login": url.username,
         "password": url.password,
         "schema": url.database,
-        "extra": extra,
+        # Airflow turns only what isn't empty into text
+        "extra": json.dumps(extra),
     }
 
 

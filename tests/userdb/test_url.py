@@ -84,7 +84,8 @@ def test_a_url_as_an_airflow_connection_is_the_same_url(text: str) -> None:
     url = parse_url(text, "here")
     fields = connection_fields(url)
     assert connection_url(fields, "there") == url
-    assert connection_url({**fields, "extra": json.dumps(fields.get("extra"))}, "there") == url
+    # as a row of Airflow's metadata holds it
+    assert isinstance(fields.get("extra", ""), str)
 
 
 @pytest.mark.parametrize(
