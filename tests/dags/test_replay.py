@@ -9,7 +9,7 @@ from monitoring.collection_log import list_collections
 from monitoring.signals import COLLECTORS
 from sqlalchemy import text
 
-from tests.dags.conftest import DagProcess
+from tests.dags.conftest import DagProcess, RunResult
 from tests.dags.test_chain import (  # noqa: F401  # fixtures
     RunChain,
     history,
@@ -79,12 +79,7 @@ def test_a_collector_that_fails_as_a_whole_stops_no_other_and_is_tried_again(
     settings["request_logs"]["sources"] = [gone, gateway]
     path.write_text(json.dumps(settings))
     sqlite_store.write(lambda connection: connection.execute(text("DROP TABLE monitor_event")))
-    run = dags.run(
-        "monitoring_replay",
-        environment=incident.environment(str(sqlite_store.engine.url)),
-        conf=incident.window(0, 60),
-        logical_date=None,
-    )
+    run = _replayed_hour(dags, incident, sqlite_store)
     assert run.tasks["collect[0]"] == "failed"
     why = run.xcoms["collect[0]/failure"]
     assert why.startswith("the collector gateway_exceptions failed for")
@@ -103,15 +98,16 @@ def test_settings_that_are_wrong_are_told_once_and_not_tried_again(
     sqlite_store: Store,
 ) -> None:
     (incident.folder / "sources.yaml").write_text("request_logs: {sauces: []}")
-    run = dags.run(
-        "monitoring_replay",
-        environment=incident.environment(str(sqlite_store.engine.url)),
-        conf=incident.window(0, 60),
-        logical_date=None,
-    )
+    run = _replayed_hour(dags, incident, sqlite_store)
     assert run.tasks["collect[0]"] == "failed"
     assert run.xcoms["collect[0]/failure"].count("sauces") == 1
     assert _ledger(sqlite_store) == {name: [("*", "failed")] for name in COLLECTORS}
+
+
+def _replayed_hour(dags: DagProcess, incident: Incident, store: Store) -> RunResult:  # noqa: F811
+    environment = incident.environment(str(store.engine.url))
+    window = incident.window(0, 60)
+    return dags.run("monitoring_replay", environment=environment, conf=window, logical_date=None)
 
 
 def _ledger(store: Store) -> dict[str, list[tuple[str, str]]]:

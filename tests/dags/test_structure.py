@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from monitoring.retention import MAX_DAYS
 
 from tests.dags.conftest import ROOT, DagProcess
 from userdb.models import Base
@@ -59,6 +60,8 @@ def test_upkeep_runs_every_minute_one_run_at_a_time_and_makes_up_for_none(
         "clean_metadata": [],
         "clean_logs": [],
     }
+    days = [hourly["params"][name] for name in ("raw_days", "minute_days", "metadata_days")]
+    assert {param["schema"]["maximum"] for param in days} == {MAX_DAYS}
 
 
 def test_a_runs_success_is_told_where_it_is_news(bag: dict[str, Any]) -> None:
